@@ -1,0 +1,3 @@
+from gradwarden.core.lazy import lazy
+
+__all__, __getattr__, __dir__ = lazy(__name__)

@@ -1,0 +1,1 @@
+"""Words shared by every room: threats, estimates, records, protocols, errors."""

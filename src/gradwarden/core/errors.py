@@ -1,0 +1,33 @@
+"""Every error of ours, as one small tree.
+
+GradwardenError
+├── BadInput          a value the caller can mend; the command line exits with 2
+├── MissingExtra      an optional package is not installed; says which command installs it
+├── NonFiniteGradient policy "raise", or more non-finite steps in a row than allowed
+└── StoreError        an output folder cannot be used as asked: occupied, full, not writable
+"""
+
+
+class GradwardenError(Exception):
+    """Root of the tree."""
+
+
+class BadInput(GradwardenError, ValueError):
+    """What was got, what was expected, how to mend it: one sentence."""
+
+
+class MissingExtra(GradwardenError, ImportError):
+    """An optional dependency is absent."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package!r}: pip install 'gradwarden[{extra}]'", name=package
+        )
+
+
+class NonFiniteGradient(GradwardenError, RuntimeError):
+    """The gradient of a step was NaN or infinite, and the policy says to stop."""
+
+
+class StoreError(GradwardenError, OSError):
+    """Nothing was written over."""
