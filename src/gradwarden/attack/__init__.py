@@ -1,3 +1,21 @@
+"""Attacks, the referee that checks them, and the ledger of who broke what."""
+
+from typing import TYPE_CHECKING
+
 from gradwarden.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from gradwarden.attack.bpda import BPDA as BPDA
+    from gradwarden.attack.bpda import Surrogate as Surrogate
+    from gradwarden.attack.bpda import patched as patched
+    from gradwarden.attack.fgsm import FGSM as FGSM
+    from gradwarden.attack.gradient import GradientStatus as GradientStatus
+    from gradwarden.attack.gradient import gradient_status as gradient_status
+    from gradwarden.attack.ledger import evaluate as evaluate
+    from gradwarden.attack.ledger import run_cascade as run_cascade
+    from gradwarden.attack.noise import Noise as Noise
+    from gradwarden.attack.pgd import PGD as PGD
+    from gradwarden.attack.referee import Judged as Judged
+    from gradwarden.attack.referee import judge as judge
 
 __all__, __getattr__, __dir__ = lazy(__name__)

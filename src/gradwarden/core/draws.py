@@ -27,6 +27,12 @@ class Draws:
             torch.Generator().manual_seed(seed_of(seed, int(i), *purpose)) for i in ids
         ]
 
+    def only(self, rows: Sequence[int]) -> Draws:
+        """Of the samples `rows` alone; their generators go on where they are."""
+        some = object.__new__(Draws)
+        some._generators = [self._generators[row] for row in rows]
+        return some
+
     def uniform(self, like: Tensor, *shape: int) -> Tensor:
         """[N, *shape] in [0, 1) with the dtype and device of `like`; `shape` as `like` if empty."""
         return self._stack(torch.rand, like, shape)

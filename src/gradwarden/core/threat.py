@@ -25,7 +25,7 @@ class Goal(Protocol):
         ...
 
     def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N], differentiable, in logits; above 0 exactly where the goal is reached."""
+        """[N], differentiable, in logits; at least 0 where the goal is reached, 0 only in a tie."""
         ...
 
     def reached(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -78,6 +78,25 @@ class Targeted:
         return (logits.argmax(1) == self.label) & logits.isfinite().all(1)
 
 
+@dataclass(frozen=True)
+class Strongest:
+    """The largest loss of `goal`, which is never reached: an attack then does not stop at a success.
+
+    What adversarial training needs, where a point just across the boundary is too weak.
+    """
+
+    goal: Goal
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        return self.goal.loss(logits, y)
+
+    def margin(self, logits: Tensor, y: Tensor) -> Tensor:
+        return self.goal.margin(logits, y)
+
+    def reached(self, logits: Tensor, y: Tensor) -> Tensor:
+        return self.goal.reached(logits, y) & False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Threat:
     """Perturbations inside `ball`, points inside `box` (lowest, highest value), success `goal`."""
@@ -99,11 +118,11 @@ class Threat:
         return (x + self.ball.sample(x, draws)).clamp(*self.box)
 
     def allows(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x) and in the box."""
+        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box."""
         import torch
 
         size = self.ball.size((x_adv - x).double())
-        slack = self.ball.radius * 1e-5 + torch.finfo(x.dtype).eps * max(map(abs, self.box))
+        slack = self.ball.radius * 1e-5 + torch.finfo(x.dtype).eps * self.ball.size(x.double())
         flat = x_adv.flatten(1)
         inside = (flat >= self.box[0]).all(1) & (flat <= self.box[1]).all(1)
         return (size <= self.ball.radius + slack) & inside & flat.isfinite().all(1)

@@ -1,0 +1,94 @@
+"""The input gradient as an attacker gets it: zeros, and no error, where autograd finds no path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gradwarden.attack.losses import loss_of
+from gradwarden.core.search import Attacked, Loss, Model
+from gradwarden.core.threat import Goal, Threat
+
+
+def climb(
+    best: Attacked, model: Model, goal: Goal, loss: Loss, x: Tensor, y: Tensor, restart: int = 0
+) -> tuple[Attacked, Tensor]:
+    """One forward and one backward at x [N, ...] -> best so far, gradient of the loss [N, ...].
+
+    Nothing is left on the model's parameters. A forward that refuses an input with a graph (a
+    round trip through NumPy) is repeated without one.
+    """
+    x = x.detach().requires_grad_()
+    try:
+        with torch.enable_grad():
+            best, value = best.score(model, goal, loss, x, y, restart)
+            return _backward(best, value, x)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        with torch.no_grad():
+            best, _ = best.score(model, goal, loss, x, y, restart)
+        return best, torch.zeros_like(x)
+
+
+def _backward(best: Attacked, value: Tensor, x: Tensor) -> tuple[Attacked, Tensor]:
+    grad = input_gradient(value, x)
+    if grad is None:
+        return best, torch.zeros_like(x)
+    return best._replace(backwards=best.backwards + 1), usable(grad)
+
+
+def input_gradient(value: Tensor, x: Tensor) -> Tensor | None:
+    """d(sum of value)/dx, or None where autograd finds no path or its backward raises."""
+    if not value.requires_grad:
+        return None
+    try:
+        (grad,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return None
+    found: Tensor | None = grad
+    return found
+
+
+def usable(grad: Tensor) -> Tensor:
+    """NaN shows no direction and becomes 0, infinity becomes the largest number."""
+    return grad.nan_to_num(nan=0.0)
+
+
+class GradientStatus(NamedTuple):
+    """What an attacker who differentiates the loss at the samples themselves is given."""
+
+    kind: str  # "none", "zero" or "nonzero": the one that most samples have
+    share_none: float  # of samples: autograd finds no path
+    share_zero: float  # exact zeros, or NaN throughout
+    share_nonzero: float
+
+
+def gradient_status(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    loss: str = "cross-entropy",
+    batch_size: int = 256,
+) -> GradientStatus:
+    """The gradient of `loss` with respect to x [N, ...], sample by sample."""
+    goal = threat.goal
+    objective = loss_of(goal, loss)
+    none = zero = 0
+    for some, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        start = Attacked.start(model, goal, objective, some, labels)
+        after, grad = climb(start, model, goal, objective, some, labels)
+        flat = ~grad.flatten(1).any(1)
+        reached_back = after.backwards > 0
+        none += int((~reached_back).sum())
+        zero += int((flat & reached_back).sum())
+    shares = {"none": none / len(x), "zero": zero / len(x)}
+    shares["nonzero"] = 1.0 - (none + zero) / len(x)
+    kind = max(shares, key=lambda name: shares[name])
+    return GradientStatus(kind, shares["none"], shares["zero"], shares["nonzero"])
