@@ -1,0 +1,21 @@
+"""A mask before a model, as one module."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Defended(nn.Module):
+    """`model(mask(x))`. The model is the one that was given, not a copy."""
+
+    def __init__(self, mask: nn.Module, model: nn.Module) -> None:
+        super().__init__()
+        self.mask = mask
+        self.model = model
+        self.mask.train(model.training)
+        self.training = model.training  # not train(): that would touch the model's own children
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, ...] in the mask's box -> logits [N, classes]."""
+        logits: Tensor = self.model(self.mask(x))
+        return logits
