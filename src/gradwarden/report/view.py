@@ -1,0 +1,127 @@
+"""A comparison as its template needs it: anchors, links between sentences and claims, figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gradwarden.core.records import Answer, Comparison, Gallery, Point
+from gradwarden.report import bars, figures
+from gradwarden.report.figures import Drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """An answer with its place on the page; `level` is that of its heading."""
+
+    answer: Answer
+    anchor: str
+    level: int
+    bar: bars.Bar | None
+    figures: tuple[Drawn, ...]  # shown here, because here they are named first
+    shown_above: tuple[Drawn, ...]
+    galleries: tuple[Gallery, ...]
+    parts: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ref:
+    """A link from a sentence to a claim; `anchor` is "" where the page has no such claim."""
+
+    id: str
+    anchor: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    record: Comparison
+    claims: tuple[Claim, ...]
+    figures: tuple[Drawn, ...]  # those that no claim names
+    galleries: tuple[Gallery, ...]
+    refs: dict[str, Ref]
+
+    def refs_of(self, point: Point) -> list[Ref]:
+        return [self.refs.get(id, Ref(id=id, anchor="", answer="")) for id in point.claims]
+
+
+def page(record: Comparison) -> Page:
+    anchors = Anchors()
+    order = figures.colours(record.figures)
+    drawn = {f.id: figures.draw(f, anchors.new("figure", f.id), order) for f in record.figures}
+    shelf = _Shelf(drawn, {g.id: g for g in record.galleries})
+    claims = tuple(_claim(a, 3, anchors, shelf) for a in record.answers)
+    refs: dict[str, Ref] = {}
+    for claim in _flat(claims):
+        a = claim.answer
+        refs.setdefault(a.id, Ref(id=a.id, anchor=claim.anchor, answer=a.answer))
+    return Page(
+        record=record,
+        claims=claims,
+        figures=tuple(d for d in drawn.values() if d.figure.id not in shelf.shown),
+        galleries=tuple(g for g in record.galleries if g.id not in shelf.shown),
+        refs=refs,
+    )
+
+
+class Anchors:
+    """Element ids made from names: readable where the name allows it, and never twice the same."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def new(self, *words: str) -> str:
+        stem = "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-") for word in words)
+        stem = stem.strip("-") or "item"
+        name, n = stem, 1
+        while name in self._taken:
+            n += 1
+            name = f"{stem}-{n}"
+        self._taken.add(name)
+        return name
+
+
+class _Shelf:
+    """Figures and galleries by id; each is shown where it is named first."""
+
+    def __init__(self, drawn: dict[str, Drawn], galleries: dict[str, Gallery]) -> None:
+        self.drawn, self.galleries = drawn, galleries
+        self.shown: set[str] = set()
+
+    def take(self, ids: Iterable[str]) -> tuple[list[Drawn], list[Drawn], list[Gallery]]:
+        """Figures to show, figures shown before, galleries to show."""
+        first: list[Drawn] = []
+        again: list[Drawn] = []
+        pictures: list[Gallery] = []
+        for id in ids:
+            if id in self.drawn:
+                (again if id in self.shown else first).append(self.drawn[id])
+            elif id in self.galleries and id not in self.shown:
+                pictures.append(self.galleries[id])
+            self.shown.add(id)
+        return first, again, pictures
+
+
+def _claim(answer: Answer, level: int, anchors: Anchors, shelf: _Shelf) -> Claim:
+    anchor = anchors.new("claim", answer.id)
+    first, again, pictures = shelf.take(answer.figures)
+    bar = None
+    if answer.effect is not None:
+        bar = bars.around(answer.effect, null=answer.null, smallest=answer.smallest)
+    return Claim(
+        answer=answer,
+        anchor=anchor,
+        level=min(level, 6),
+        bar=bar,
+        figures=tuple(first),
+        shown_above=tuple(again),
+        galleries=tuple(pictures),
+        parts=tuple(_claim(part, level + 1, anchors, shelf) for part in answer.parts),
+    )
+
+
+def _flat(claims: Iterable[Claim]) -> Iterator[Claim]:
+    for claim in claims:
+        yield claim
+        yield from _flat(claim.parts)
