@@ -1,0 +1,85 @@
+"""The explicit form: one call between `backward` and `optimizer.step`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from gradwarden.clip.engine import Clipped, Engine, OnNonfinite
+from gradwarden.clip.parameters import named, numbered
+from gradwarden.clip.rule import Rule
+from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.core.errors import BadInput
+
+
+class Clipper:
+    """Clips the gradients of `named_parameters` by `rule`.
+
+    `on_nonfinite` says what happens where a gradient is NaN or infinite: "skip" sets all gradients
+    to None, so that the optimizer does nothing, "zero" makes them zero (momentum and weight decay
+    go on), "raise" raises NonFiniteGradient, "keep" leaves them. In no case does the step enter
+    the rule's state. After `max_skips` such steps in a row NonFiniteGradient is raised.
+
+    Synchronisation: none on an accelerator with "zero" and "keep"; one flag a step with "skip" and
+    "raise".
+    """
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, Tensor]],
+        rule: Rule[Any],
+        *,
+        on_nonfinite: OnNonfinite = "skip",
+        max_skips: int | None = 100,
+    ) -> None:
+        self._engine = Engine(named(named_parameters), rule, on_nonfinite, max_skips)
+
+    @property
+    def rule(self) -> Rule[Any]:
+        return self._engine.rule
+
+    @property
+    def state(self) -> Any:
+        """The rule's state, a NamedTuple of tensors."""
+        return self._engine.state
+
+    def step(self) -> Clipped:
+        """Clip in place. Raises BadInput where no parameter has a gradient."""
+        decision = self._engine.decide()
+        if decision is None:
+            raise BadInput(
+                "no parameter has a gradient: call step after backward, before zero_grad, once"
+            )
+        if self._engine.settle(decision):
+            for param in self._engine.params:
+                param.grad = None
+        return decision.clipped
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._engine.state_dict()
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Raises BadInput if `saved` is of another version, rule or model; nothing is changed then."""
+        self._engine.load_state_dict(saved)
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    *,
+    on_nonfinite: OnNonfinite = "skip",
+) -> Tensor:
+    """In place of `torch.nn.utils.clip_grad_norm_`: returns the norm [] float32 before clipping.
+
+    Differs: sums in float32 at the least, counts a parameter that is listed twice once, refuses a
+    `max_norm` that is not above 0 and a list without gradients, and one NaN does not reach the
+    other parameters: by default all gradients are then None and the optimizer does nothing.
+    """
+    rule = MaxNorm(float(max_norm), p=float(norm_type))
+    clipper = Clipper(
+        named(numbered(parameters)).items(), rule, on_nonfinite=on_nonfinite, max_skips=None
+    )
+    return clipper.step().norm
