@@ -137,7 +137,9 @@ class Engine:
         threshold, coefficient = thresholds, coefficients
         if coefficients.ndim:
             most = coefficients.argmin(0, keepdim=True)
-            threshold, coefficient = thresholds.gather(0, most)[0], coefficients.gather(0, most)[0]
+            threshold, coefficient = (
+                x.gather(0, most).squeeze(0) for x in (thresholds, coefficients)
+            )
         if self.on_nonfinite in ("skip", "zero"):
             coefficient = torch.where(finite, coefficient, 0.0)
         clipped = Clipped(seen.total, threshold, coefficient, finite, measured, names)
@@ -193,7 +195,7 @@ class Engine:
             torch.where(finite, decision.thresholds, torch.inf),
         )
         if self.on_nonfinite == "zero":
-            apply.wipe(decision.found.params, ~finite)
+            apply.wipe(decision.found.params, finite.logical_not())
         return False
 
     def _nonfinite(self, decision: Decision) -> bool:
@@ -203,7 +205,7 @@ class Engine:
             return False
         self.check(decision.clipped)
         if self.on_nonfinite == "zero":
-            apply.wipe(decision.found.params, ~decision.clipped.finite)
+            apply.wipe(decision.found.params, decision.clipped.finite.logical_not())
             return False
         return True
 

@@ -49,13 +49,13 @@ class Quantile:
         return QuantileState(norms, torch.zeros_like(like, dtype=torch.int64))
 
     def step(self, seen: Measured, state: QuantileState) -> tuple[Tensor, QuantileState]:
-        slot = (state.seen % self.window)[None]
-        norms = state.norms.scatter(0, slot, seen.norms[None])
+        slot = (state.seen % self.window).unsqueeze(0)
+        norms = state.norms.scatter(0, slot, seen.norms.unsqueeze(0))
         count = state.seen + 1
-        place = (count.clamp(max=self.window) - 1) * self.q
+        last = count.clamp(max=self.window) - 1
+        place = last * self.q
         low = place.long()
-        ordered = norms.sort(0).values
-        below = ordered.gather(0, low[None])[0]
-        above = ordered.gather(0, (low + 1).minimum(count.clamp(max=self.window) - 1)[None])[0]
+        around = torch.stack([low, (low + 1).minimum(last)])
+        below, above = norms.sort(0).values.gather(0, around).unbind()
         threshold = torch.lerp(below, above, (place - low).float())
         return threshold, QuantileState(norms, count)

@@ -82,7 +82,7 @@ class ZScore:
         if not self.reference:
             spread = spread.maximum(FLOOR * state.mean)
         score = (norm - state.mean) / (spread + TINY)
-        spike = ~warm & (score > self.z)
+        spike = (score > self.z) & (state.seen >= self.warmup)
         level = self._level(state.mean, spread, score)
         threshold = torch.where(spike, level, torch.inf).clamp(max=self.max_norm)
 
@@ -91,8 +91,8 @@ class ZScore:
         x = torch.where(followed, level, norm)
         mean = self.alpha * state.mean + (1 - self.alpha) * x
         var = self.alpha * state.var + (1 - self.alpha) * (x - mean).square()
-        slot = state.seen.clamp(max=self.warmup - 1)[None]
-        first = torch.where(warm, state.first.scatter(0, slot, norm[None]), state.first)
+        slot = state.seen.clamp(max=self.warmup - 1).unsqueeze(0)
+        first = torch.where(warm, state.first.scatter(0, slot, norm.unsqueeze(0)), state.first)
         start = self._start(first)
         last = state.seen + 1 == self.warmup
         mean = torch.where(warm, torch.where(last, start[0], 0.0), mean)
