@@ -383,9 +383,9 @@ def examination() -> Examination:
 
 
 def hostile(value: Any, text: str) -> Any:
-    """The same record with `text` after every string in it that has no fixed set of values."""
+    """The same record with `text` after every string in it that may be any text."""
     if is_dataclass(value) and not isinstance(value, type):
-        fixed = {"bound", "verdict", "answer"}
+        fixed = {"bound", "verdict", "answer", "png"}
         return replace(
             value,
             **{

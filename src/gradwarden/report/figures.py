@@ -10,10 +10,10 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from gradwarden.core.records import Figure, Row, Series, Table
+from gradwarden.report import axes
 from gradwarden.report.numbers import number, percent, span
 
 SYMBOLS = (
@@ -26,7 +26,6 @@ SYMBOLS = (
     "star",
     "hexagon",
 )
-TICKS_AT_POINTS = 8  # with at most so many places on the x axis, each gets its tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,7 @@ class Line:
     name: str
     colour: int  # index of the style sheet's series colours
     symbol: str
+    marked: bool
     hollow: bool
     dashed: bool
 
@@ -89,20 +89,24 @@ def embedded(value: object) -> str:
 
 def data_table(figure: Figure) -> Table:
     """The numbers of a figure, one line for each place on the x axis."""
-    show = percent if figure.percent_y else number
     places = sorted({x for s in figure.series for x in s.x}, key=lambda x: (math.isnan(x), x))
-    cells: list[dict[float, str]] = []
-    for series in figure.series:
-        texts = [show(y) if math.isfinite(y) else number(y) for y in series.y]
-        if series.low and series.high:
-            ends = zip(series.low, series.high, strict=True)
-            texts = [
-                f"{t} ({span(show(a), show(b))})" for t, (a, b) in zip(texts, ends, strict=True)
-            ]
-        cells.append(dict(zip(series.x, texts, strict=True)))
+    cells = [dict(zip(s.x, _texts(s, figure), strict=True)) for s in figure.series]
     rows = [Row(cells=(number(x, 4), *(c.get(x, "") for c in cells))) for x in places]
     columns = (figure.x_title, *(s.name for s in figure.series))
     return Table(title=f"{figure.title}: {figure.y_title}", columns=columns, rows=tuple(rows))
+
+
+def _texts(series: Series, figure: Figure) -> list[str]:
+    """Each point in words, with its interval where it has one."""
+
+    def show(y: float) -> str:
+        return percent(y) if figure.percent_y and math.isfinite(y) else number(y, 4)
+
+    texts = [show(y) for y in series.y]
+    if not (series.low and series.high):
+        return texts
+    ends = zip(series.low, series.high, strict=True)
+    return [f"{t} ({span(show(a), show(b))})" for t, (a, b) in zip(texts, ends, strict=True)]
 
 
 def _lines(figure: Figure, order: dict[str, int]) -> tuple[Line, ...]:
@@ -123,6 +127,7 @@ def _lines(figure: Figure, order: dict[str, int]) -> tuple[Line, ...]:
                 name=series.name,
                 colour=colour,
                 symbol=SYMBOLS[colour],
+                marked=series.markers,
                 hollow=series.dashed or seen,
                 dashed=series.dashed,
             )
@@ -132,9 +137,8 @@ def _lines(figure: Figure, order: dict[str, int]) -> tuple[Line, ...]:
 
 def _traces(series: Series, line: Line, figure: Figure) -> list[dict[str, Any]]:
     drawable = [math.isfinite(y) and (y > 0 or not figure.log_y) for y in series.y]
-    show = percent if figure.percent_y else number
     ends = list(zip(series.low, series.high, strict=True)) if series.low and series.high else []
-    name = html.escape(series.name)  # Plotly reads a small HTML of its own in every text
+    name = html.escape(series.name, quote=False)  # Plotly reads a small HTML of its own in every text
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers" if series.markers else "lines",
@@ -143,8 +147,8 @@ def _traces(series: Series, line: Line, figure: Figure) -> list[dict[str, Any]]:
         "y": [_round(y) if ok else None for y, ok in zip(series.y, drawable, strict=True)],
         "line": {"dash": "dash" if line.dashed else "solid", "width": 2},
         "cliponaxis": False,
-        "hovertemplate": f"%{{y:{'.1%' if figure.percent_y else '.4~g'}}}%{{customdata}}",
-        "customdata": [f" ({span(show(a), show(b))})" for a, b in ends] or [""] * len(series.x),
+        "hovertemplate": "%{customdata}",
+        "customdata": _texts(series, figure),
         "meta": {"role": "line"},
     }
     if series.markers:
@@ -191,12 +195,18 @@ def _band(series: Series, ends: Sequence[tuple[float, float]], figure: Figure) -
 
 
 def _layout(figure: Figure, lost: bool) -> dict[str, Any]:
-    x: dict[str, Any] = {"title": {"text": html.escape(figure.x_title)}}
-    x |= _scale(figure.log_x) | _ticks(figure)
     # The page sets the title of the y axis above the plot, where it can be read upright.
-    y: dict[str, Any] = _scale(figure.log_y)
+    title = {"title": {"text": html.escape(figure.x_title, quote=False)}}
+    xs = [x for s in figure.series for x in s.x]
+    ys = [y for s in figure.series for y in (*s.y, *s.low, *s.high)]
     if figure.percent_y:
-        y = {"tickformat": ".0%", "range": [0, 1.02]}
+        fifths = [i / 5 for i in range(6)]
+        y = {"type": "linear", "range": [0, 1.02]} | axes.ticks(
+            fifths, [percent(v) for v in fifths]
+        )
+    else:
+        y = axes.scale(ys, figure.log_y)
+    x = title | axes.scale(xs, figure.log_x) | axes.measured(xs, figure.log_x)
     layout: dict[str, Any] = {"xaxis": x, "yaxis": y}
     if lost:
         layout["yaxis2"] = {
@@ -206,26 +216,6 @@ def _layout(figure: Figure, lost: bool) -> dict[str, Any]:
             "fixedrange": True,
         }
     return layout
-
-
-def _scale(log: bool) -> dict[str, Any]:
-    return {"type": "log", "exponentformat": "power"} if log else {"type": "linear"}
-
-
-def _ticks(figure: Figure) -> dict[str, Any]:
-    """A tick at each measured place, where these are few and far enough apart to be read."""
-    places = sorted({x for s in figure.series for x in s.x if math.isfinite(x)})
-    if not 2 <= len(places) <= TICKS_AT_POINTS or (figure.log_x and places[0] <= 0):
-        return {}
-    spots = [math.log(x) for x in places] if figure.log_x else places
-    gap = min(b - a for a, b in pairwise(spots))
-    if gap < 0.1 * (spots[-1] - spots[0]):
-        return {}
-    return {
-        "tickmode": "array",
-        "tickvals": _rounded(places),
-        "ticktext": [number(x) for x in places],
-    }
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:

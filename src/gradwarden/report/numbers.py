@@ -9,7 +9,7 @@ from gradwarden.core.estimate import Estimate
 from gradwarden.core.records import Table
 
 MINUS = "\N{MINUS SIGN}"
-NARROW = "\N{NARROW NO-BREAK SPACE}"
+NBSP = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASHES = "-\N{EN DASH}\N{EM DASH}"
 NUMBER = re.compile(rf"(?:[<>≤≥≈~{TIMES}]\s?)?[-+±{MINUS}]?(?:\d|∞|NaN)|$|[{DASHES}]$")
@@ -25,7 +25,8 @@ def number(value: float, digits: int = 3) -> str:
     size = abs(value)
     if size >= 1e6 or 0 < size < 1e-4:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        text = f"{mantissa} {TIMES} 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+        power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+        text = power if float(mantissa) == 1 else f"{float(mantissa):g}{NBSP}{TIMES}{NBSP}{power}"
     elif size >= 10 ** (digits - 1):
         text = f"{value:,.0f}"
     else:
@@ -35,7 +36,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def percent(share: float) -> str:
     """A share in [0, 1] as "91.2 %"."""
-    return f"{100 * share:.1f}".removesuffix(".0").replace("-", MINUS) + f"{NARROW}%"
+    return f"{100 * share:.1f}".removesuffix(".0").replace("-", MINUS) + f"{NBSP}%"
 
 
 def p_value(p: float) -> str:
@@ -63,9 +64,7 @@ def ends(estimate: Estimate) -> str:
 def interval(estimate: Estimate) -> str:
     """ "95 % interval 0.52 to 0.86, n = 5"."""
     words = ends(estimate)
-    return (
-        f"{words if words == 'no interval' else f'95{NARROW}% interval {words}'}, n = {estimate.n}"
-    )
+    return f"{words if words == 'no interval' else f'95{NBSP}% interval {words}'}, n = {estimate.n}"
 
 
 def factor(estimate: Estimate, unit: str) -> str:

@@ -44,12 +44,13 @@
   function styled(layout, colours) {
     const font = { family: getComputedStyle(document.body).fontFamily, size: 13, color: colours.soft };
     const axis = {
-      gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line,
-      tickcolor: colours.line, automargin: true, nticks: 7,
+      gridcolor: colours.line, linecolor: colours.line, tickcolor: colours.line,
+      zeroline: false, automargin: true, nticks: 7,
     };
+    const title = { ...layout.xaxis.title, font: { size: 13 }, standoff: 12 };
     return {
       ...layout,
-      xaxis: { ...axis, showgrid: false, showline: true, ticks: "outside", ...layout.xaxis },
+      xaxis: { ...axis, showgrid: false, showline: true, ticks: "outside", ...layout.xaxis, title },
       yaxis: { ...axis, ...layout.yaxis },
       font,
       margin: { l: 8, r: 14, t: 10, b: 8 },

@@ -1,0 +1,123 @@
+"""The pages in a real browser: drawn, quiet, accessible, and alive under keyboard and toggle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import check_page, chromium, needs_chromium, opened
+from made_up import comparison, examination, hostile
+from playwright.sync_api import Browser
+
+from gradwarden import report
+
+pytestmark = needs_chromium
+NAME = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>\"'&\u2028</script>"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    report.write(comparison(), folder / "index.html")
+    report.write(examination(), folder / "audit.html")
+    report.write(hostile(comparison(), NAME), folder / "hostile.html")
+    report.write(hostile(examination(), NAME), folder / "hostile-audit.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", ["index.html", "audit.html"])
+def test_a_page_passes_every_check(pages: Path, name: str) -> None:
+    check_page(pages / name)
+
+
+@pytest.mark.parametrize("name", ["hostile.html", "hostile-audit.html"])
+def test_no_name_runs_as_script(pages: Path, browser: Browser, name: str) -> None:
+    with opened(browser, pages / name) as page:
+        page.wait_for_timeout(200)
+        assert page.evaluate("window.hit") is None
+        assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+        assert page.locator("h1").inner_text().count("<script>") <= 1
+        drawn = page.locator("svg.main-svg .trace").count()
+        assert bool(drawn) == (name == "hostile.html")
+
+
+def test_the_theme_button_restyles_page_and_figures(pages: Path, browser: Browser) -> None:
+    look = """() => [getComputedStyle(document.body).backgroundColor,
+        document.querySelector('.plot .xtick text').style.fill,
+        document.querySelector('.plot .scatterlayer .js-line').style.stroke]"""
+    with opened(browser, pages / "index.html", color_scheme="light") as page:
+        light = page.evaluate(look)
+        page.get_by_role("button", name="Dark theme").click()
+        dark = page.evaluate(look)
+        page.get_by_role("button", name="Light theme").click()
+        assert all(a != b for a, b in zip(light, dark, strict=True))
+        assert page.evaluate(look) == light
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate(look) == light  # what the reader chose stays
+
+
+def test_figures_follow_the_system_scheme(pages: Path, browser: Browser) -> None:
+    tick = "document.querySelector('.plot .xtick text').style.fill"
+    with opened(browser, pages / "index.html", color_scheme="light") as page:
+        before = page.evaluate(tick)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"{tick} !== '{before}'")
+
+
+def test_a_legend_key_hides_its_line_with_band_and_lost_points(
+    pages: Path, browser: Browser
+) -> None:
+    with opened(browser, pages / "index.html") as page:
+        figure = page.locator(".figure", has_text="Held-out loss by learning rate").first
+        before = figure.locator(".trace").count()
+        key = figure.get_by_role("button", name="no clipping")
+        key.focus()
+        page.keyboard.press("Enter")
+        assert key.get_attribute("aria-pressed") == "false"
+        assert figure.locator(".trace").count() == before - 3
+        page.keyboard.press("Enter")
+        assert figure.locator(".trace").count() == before
+
+
+def test_the_keyboard_reaches_the_content_first_and_all_that_acts(
+    pages: Path, browser: Browser
+) -> None:
+    with opened(browser, pages / "index.html") as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('href')") == "#claim-C1"
+
+
+def test_a_command_is_copied(pages: Path, browser: Browser) -> None:
+    rights = ["clipboard-read", "clipboard-write"]
+    with opened(browser, pages / "index.html", permissions=rights) as page:
+        page.locator("#claim-C0 .copy").click()
+        page.get_by_role("status").get_by_text("Copied").wait_for(state="attached")
+        says = page.evaluate("navigator.clipboard.readText()")
+        assert says == "gradwarden compare lstm-text --seeds 5 --only C0"
+
+
+def test_a_box_is_a_tab_stop_only_while_it_scrolls(pages: Path, browser: Browser) -> None:
+    stop = "document.querySelector('#claim-C1 .table .scroll').tabIndex"
+    for width, tab in ((1280, -1), (360, 0)):
+        size = {"width": width, "height": 800}
+        with opened(browser, pages / "index.html", viewport=size) as page:
+            page.wait_for_timeout(100)
+            assert page.evaluate(stop) == tab
+
+
+def test_the_numbers_can_be_read_without_scripts(pages: Path, browser: Browser) -> None:
+    with opened(browser, pages / "index.html", java_script_enabled=False) as page:
+        page.locator("#figure-loss-by-rate summary").click()
+        assert page.locator("#figure-loss-by-rate td").first.inner_text() == "2.61 (2.58 to 2.64)"
+        assert not page.locator(".copy").first.is_visible()
