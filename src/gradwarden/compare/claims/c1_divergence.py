@@ -1,0 +1,89 @@
+"""C1: clipping prevents divergence and NaN.
+
+Source of the claim: Pascanu et al. 2013, arXiv:1211.5063, sec. 3.2.
+"""
+
+from __future__ import annotations
+
+from gradwarden.compare.claims.words import judged, not_run, points
+from gradwarden.compare.ladder import Ladder, ladders
+from gradwarden.compare.picks import Picks
+from gradwarden.compare.results import Results, Trained
+from gradwarden.core.estimate import paired_mean
+from gradwarden.core.records import Answer, Row, Table
+
+ID = "C1"
+CLAIM = "Clipping prevents divergence and NaN."
+
+
+def judge(results: Results, picks: Picks) -> Answer:
+    """Over the plain-SGD ladders; the other optimizers stand in the table and the sentence."""
+    groups = ladders(results.trained)
+    sgd = [ladder for (_, optimizer), ladder in groups.items() if optimizer == "SGD"]
+    pairs = [pair for ladder in sgd for pair in _pairs(ladder, picks.clip)]
+    if not pairs:
+        return not_run(ID, CLAIM, "clipping", "no pair of runs with and without clipping")
+    seeds = sorted({without.seed for without, _ in pairs})
+    saved = []
+    for seed in seeds:
+        mine = [(a.diverged, b.diverged) for a, b in pairs if a.seed == seed]
+        saved.append(sum(a - b for a, b in mine) / len(mine))
+    rungs = len(pairs) / len(seeds)
+    effect = paired_mean(saved, floor=1 / rungs)
+    without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
+    bad = sum(a.nonfinite_step is not None for a, _ in pairs)
+    return judged(
+        id=ID,
+        claim=CLAIM,
+        about="clipping",
+        says=(
+            f"Of {len(pairs)} pairs of runs, {without} diverged without clipping ({bad} of them "
+            f"with NaN or infinity) and {with_} with it: {points(effect)} fewer.{_others(groups, picks)}"
+        ),
+        how=(
+            "Share of the rates at which a run diverges (a non-finite loss or gradient, or the "
+            "mean of the last tenth of the losses above the first), without minus with "
+            f"{picks.clip}, plain SGD, same weights and batches. Null 0; the smallest effect, and "
+            f"the least half-width of the interval, is one of the {rungs:g} rates. Student's t "
+            "over seeds."
+        ),
+        effect=effect,
+        null=0.0,
+        smallest=1 / rungs,
+        unit="share of rates",
+        table=_table(groups, picks),
+        figures=("rates-SGD", "explosion"),
+    )
+
+
+def _pairs(ladder: Ladder, rule: str) -> list[tuple[Trained, Trained]]:
+    """(without, with) at the same rate and seed."""
+    with_ = {(r.rate, r.seed): r for r in ladder.of(rule)}
+    return [(r, with_[r.rate, r.seed]) for r in ladder.of("") if (r.rate, r.seed) in with_]
+
+
+def _others(groups: dict[tuple[str, str], Ladder], picks: Picks) -> str:
+    said = ""
+    for (_, optimizer), ladder in groups.items():
+        pairs = _pairs(ladder, picks.clip)
+        if optimizer != "SGD" and pairs:
+            without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
+            said += f" With {optimizer}: {without} against {with_} of {len(pairs)}."
+    return said
+
+
+def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
+    rows = []
+    for (net, optimizer), ladder in groups.items():
+        for rule in ladder.rules:
+            runs = ladder.of(rule)
+            cells = (
+                f"{net}, {optimizer}, {rule or 'no clipping'}",
+                ", ".join(f"{rate:g}" for rate in ladder.rates(rule)),
+                f"{sum(r.diverged for r in runs)} of {len(runs)}",
+                f"{sum(r.nonfinite_step is not None for r in runs)}",
+                f"{100 * sum(r.clipped for r in runs) / len(runs):.0f} %" if rule else "-",
+            )
+            rows.append(Row(cells=cells, pick=rule == picks.clip))
+    columns = ("arm", "rates", "diverged", "of them NaN or infinite", "steps clipped")
+    return Table(title="Runs that diverged", columns=columns, rows=tuple(rows))

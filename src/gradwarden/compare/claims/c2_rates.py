@@ -1,0 +1,127 @@
+"""C2: clipping allows larger learning rates.
+
+A larger nominal rate alone may only be a smaller step in disguise, so the claim has two parts: the
+nominal rate, and the effective one (rate times the mean clipping coefficient).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from gradwarden.compare.claims.words import from_parts, judged, not_run, times
+from gradwarden.compare.ladder import Ladder, Rung, ladders
+from gradwarden.compare.picks import Picks
+from gradwarden.compare.results import Results
+from gradwarden.core.estimate import Estimate, paired_mean
+from gradwarden.core.records import Answer, Row, Table
+
+ID = "C2"
+CLAIM = "Clipping allows larger learning rates."
+MAIN = ("lstm", "SGD")
+
+
+def judge(results: Results, picks: Picks) -> Answer:
+    groups = ladders(results.trained)
+    ladder = groups.get(MAIN)
+    rates = ladder.rates("", picks.clip) if ladder else []
+    if ladder is None or len(rates) < 2:
+        return not_run(ID, CLAIM, "clipping", "no ladder of rates with and without clipping")
+    nominal = ratio(ladder, picks.clip, "rate")
+    effective = ratio(ladder, picks.clip, "effective")
+    if nominal is None or effective is None:
+        return not_run(ID, CLAIM, "clipping", "the ladder ends below the edge of both arms")
+    step = ladder.step("", picks.clip)
+    parts = (
+        _part(1, "nominal", nominal, step, picks),
+        _part(2, "effective", effective, step, picks),
+    )
+    return from_parts(
+        id=ID,
+        claim=CLAIM,
+        about="clipping",
+        says=(
+            f"The largest stable rate with {picks.clip} is {times(nominal)} that without; the "
+            f"effective rate, after clipping has scaled the steps, {times(effective)}."
+        ),
+        how=(
+            "Log ratio of the largest stable rates of the same seed (stable: not diverged, "
+            "validation bits at most 1.1 times the best of any arm), on the ladder "
+            f"{', '.join(f'{r:g}' for r in rates)}. The interval is Student's t over seeds and "
+            f"never narrower than one rung (a factor of {math.exp(step):.2f}) to either side. "
+            "Counts only together with C3 and C4."
+        ),
+        parts=parts,
+        table=_table(groups, picks),
+        figures=("rates-SGD", "rates-AdamW"),
+    )
+
+
+def depends(answers: dict[str, Answer]) -> Answer:
+    """C2 counts only where C3 and C4 are supported too: a rate is no end in itself."""
+    held = all(answers[id].answer == "supported" for id in ("C3", "C4"))
+    return replace(answers[ID], counts=held)
+
+
+def ratio(ladder: Ladder, rule: str, measure: str) -> Estimate | None:
+    """Log ratio of the largest stable rates, `rule` over no clipping; None where both are open."""
+    rates = ladder.rates("", rule)
+    values, bounds = [], set()
+    for seed in ladder.seeds:
+        over, under = ladder.top(rule, seed, rates), ladder.top("", seed, rates)
+        bound = _bound(over, under)
+        if bound is not None:
+            values.append(math.log(getattr(over, measure) / getattr(under, measure)))
+            bounds.add(bound)
+    if not values:
+        return None
+    bounds.discard("")
+    # Bounds to both sides say nothing about either; then the figure stands as it was measured.
+    estimate = paired_mean(values, floor=ladder.step("", rule))
+    return replace(estimate, bound=bounds.pop() if len(bounds) == 1 else "")
+
+
+def _bound(over: Rung, under: Rung) -> str | None:
+    """How far the ratio of two rungs is known; None where it is not known at all."""
+    if over.bound == under.bound:
+        return "" if over.bound == "" else None
+    if over.bound == "at least" or under.bound == "at most":
+        return "at least"
+    return "at most"
+
+
+def _part(n: int, kind: str, effect: Estimate, step: float, picks: Picks) -> Answer:
+    return judged(
+        id=f"{ID}.{n}",
+        claim=f"Clipping allows a larger {kind} learning rate.",
+        about="clipping",
+        says=f"{kind.capitalize()} rate with {picks.clip}: {times(effect)} that without.",
+        how=f"Log ratio of the largest stable {kind} rates; null 0, smallest effect one rung.",
+        effect=effect,
+        null=0.0,
+        smallest=step,
+        unit="log ratio",
+    )
+
+
+def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
+    rows = []
+    for (net, optimizer), ladder in groups.items():
+        for rule in ladder.rules:
+            tops = [ladder.top(rule, seed, ladder.rates(rule)) for seed in ladder.seeds]
+            cells = (
+                f"{net}, {optimizer}, {rule or 'no clipping'}",
+                ", ".join(f"{r:g}" for r in ladder.rates(rule)),
+                ", ".join(_rung(t, t.rate) for t in tops),
+                ", ".join(f"{t.effective:.3g}" for t in tops),
+            )
+            rows.append(Row(cells=cells, pick=rule == picks.clip))
+    columns = ("arm", "rates tried", "largest stable, by seed", "effective, by seed")
+    note = "+: the ladder ends here; none: not even the lowest rate was stable."
+    return Table(title="Largest stable rates", columns=columns, rows=tuple(rows), note=note)
+
+
+def _rung(rung: Rung, rate: float) -> str:
+    if rung.bound == "at most":
+        return "none"
+    return f"{rate:g}{'+' if rung.bound else ''}"

@@ -1,0 +1,95 @@
+"""C3: clipping makes training converge faster.
+
+Source of the claim: Zhang et al. 2020, arXiv:1905.11881.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from gradwarden.compare.claims.words import judged, not_run, times
+from gradwarden.compare.ladder import Ladder, ladders
+from gradwarden.compare.picks import Picks
+from gradwarden.compare.results import Results, Trained
+from gradwarden.core.estimate import Estimate, paired_mean
+from gradwarden.core.records import Answer, Row, Table
+
+ID = "C3"
+CLAIM = "Clipping makes training converge faster."
+SMALLEST = math.log(1.1)  # a tenth fewer steps
+MAIN = ("lstm", "SGD")
+
+
+def judge(results: Results, picks: Picks) -> Answer:
+    groups = ladders(results.trained)
+    ladder = groups.get(MAIN)
+    effect = speedup(ladder, picks.clip) if ladder else None
+    if ladder is None or effect is None:
+        return not_run(ID, CLAIM, "clipping", "no arm reached the target at its best rate")
+    return judged(
+        id=ID,
+        claim=CLAIM,
+        about="clipping",
+        says=(
+            f"Without clipping training needs {times(effect)} the steps to the target that it "
+            f"needs with {picks.clip}, each at its own best rate "
+            f"({_rate(ladder, '')} and {_rate(ladder, picks.clip)})."
+        ),
+        how=(
+            "Log ratio of the steps until the mean of the last 10 training losses reaches what "
+            "bigram counts reach, without over with clipping, same seed, each arm at the rate "
+            "with the best validation bits. A target not reached counts as the last step, and "
+            "the ratio as a bound. Null 0, smallest effect a tenth; Student's t over seeds."
+        ),
+        effect=effect,
+        null=0.0,
+        smallest=SMALLEST,
+        unit="log ratio",
+        table=_table(groups, picks),
+        figures=("curves",),
+    )
+
+
+def speedup(ladder: Ladder, rule: str) -> Estimate | None:
+    """Log ratio of steps to the target, no clipping over `rule`; None where nothing is known."""
+    rates = {arm: ladder.chosen(arm) for arm in ("", rule)}
+    values, bounds = [], set()
+    for seed in ladder.seeds:
+        slow, fast = (_run(ladder, arm, rates[arm], seed) for arm in ("", rule))
+        if slow is None or fast is None:
+            continue
+        reached = slow.steps_to_target, fast.steps_to_target
+        if reached == (None, None):
+            continue
+        bounds.add("at least" if reached[0] is None else "at most" if reached[1] is None else "")
+        values.append(math.log((reached[0] or slow.steps) / (reached[1] or fast.steps)))
+    if not values:
+        return None
+    bounds.discard("")
+    return replace(paired_mean(values), bound=bounds.pop() if len(bounds) == 1 else "")
+
+
+def _run(ladder: Ladder, rule: str, rate: float | None, seed: int) -> Trained | None:
+    if rate is None:
+        return None
+    return next((r for r in ladder.of(rule, [rate]) if r.seed == seed), None)
+
+
+def _rate(ladder: Ladder, rule: str) -> str:
+    rate = ladder.chosen(rule)
+    return "none" if rate is None else f"{rate:g}"
+
+
+def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
+    rows = []
+    for (net, optimizer), ladder in groups.items():
+        for rule in ladder.rules:
+            rate = ladder.chosen(rule)
+            runs = [] if rate is None else ladder.of(rule, [rate])
+            steps = ["not reached" if (s := r.steps_to_target) is None else str(s) for r in runs]
+            name = f"{net}, {optimizer}, {rule or 'no clipping'}"
+            cells = (name, _rate(ladder, rule), ", ".join(steps) or "-")
+            rows.append(Row(cells=cells, pick=rule == picks.clip))
+    columns = ("arm", "best rate", "steps to the target, by seed")
+    return Table(title="Steps to the target loss", columns=columns, rows=tuple(rows))

@@ -1,0 +1,18 @@
+"""M1: masking stops attackers who follow the gradient.
+
+Source of the claim: Papernot et al. 2017, arXiv:1602.02697, sec. 7 (what they call gradient masking).
+"""
+
+from __future__ import annotations
+
+from gradwarden.compare.claims.security import FOLLOWER, claim
+from gradwarden.compare.picks import Picks
+from gradwarden.compare.results import Results
+from gradwarden.core.records import Answer
+
+ID = "M1"
+CLAIM = "Masking stops attackers who follow the gradient."
+
+
+def judge(results: Results, picks: Picks) -> Answer:
+    return claim(results, picks.masks, FOLLOWER, id=ID, text=CLAIM, about="masking")

@@ -1,0 +1,146 @@
+"""What the claims on security share: of the images that fall without a defence, how many does one
+save, and against which attacker?
+"""
+
+from __future__ import annotations
+
+from gradwarden.compare.claims.words import from_parts, judged, not_run, share
+from gradwarden.compare.results import Defended, Results
+from gradwarden.core.estimate import Estimate, mcnemar, proportion
+from gradwarden.core.records import Answer, Row, Table
+
+HALF = 0.5
+SMALLEST = 0.1  # ten points from one half
+FOLLOWER, ADAPTIVE = "naive", "adaptive"  # attackers: fields of `Defended`
+ATTACKER = {FOLLOWER: "FGSM and PGD", ADAPTIVE: "the adaptive attack"}
+
+
+def defended_by(results: Results, defence: str) -> Defended | None:
+    """The run of the first seed under `defence` (its repr, "" for none)."""
+    runs = sorted((r for r in results.defended if r.defence == defence), key=lambda r: r.seed)
+    return runs[0] if runs else None
+
+
+def saved(control: Defended, defence: Defended, attacker: str) -> Estimate:
+    """Share of the images that `attacker` takes from the undefended net, but noise of the same size
+    does not, that stay right under the defence."""
+    fallen = [
+        n == "1" and a == "0"
+        for n, a in zip(control.noise, getattr(control, attacker), strict=True)
+    ]
+    right = getattr(defence, attacker)
+    kept = sum(f and r == "1" for f, r in zip(fallen, right, strict=True))
+    return proportion(kept, sum(fallen))
+
+
+def claim(
+    results: Results, defences: tuple[str, ...], attacker: str, *, id: str, text: str, about: str
+) -> Answer:
+    """Supported where each of `defences` saves most images from `attacker`."""
+    control = defended_by(results, "")
+    runs = [run for name in defences if (run := defended_by(results, name)) is not None]
+    if control is None or not runs:
+        return not_run(id, text, about, "no attacks on a defended and an undefended net")
+    parts = tuple(
+        _part(f"{id}.{n}", control, run, attacker, about) for n, run in enumerate(runs, 1)
+    )
+    whole = parts[0] if len(parts) == 1 else None
+    says = f"Of the images that {ATTACKER[attacker]} takes from the undefended net, " + "; ".join(
+        f"{run.defence} saves {share(saved(control, run, attacker))}" for run in runs
+    )
+    how = (
+        f"Share of the images that {ATTACKER[attacker]} takes from the undefended net (and random "
+        "noise of the same size does not) that stay right under the defence, same images and "
+        "attacks. Null one half, smallest effect 10 points from it; exact Clopper-Pearson "
+        "interval. Accuracies in the table: exact McNemar p-value against the undefended net."
+    )
+    table = accuracies(results, control)
+    figures = ("radius",)
+    if whole is not None:
+        return judged(
+            id=id,
+            claim=text,
+            about=about,
+            says=f"{says}.",
+            how=how,
+            effect=saved(control, runs[0], attacker),
+            null=HALF,
+            smallest=SMALLEST,
+            unit="share of images saved",
+            table=table,
+            figures=figures,
+        )
+    return from_parts(
+        id=id,
+        claim=text,
+        about=about,
+        says=f"{says}.",
+        how=how,
+        parts=parts,
+        table=table,
+        figures=figures,
+    )
+
+
+def _part(id: str, control: Defended, run: Defended, attacker: str, about: str) -> Answer:
+    effect = saved(control, run, attacker)
+    return judged(
+        id=id,
+        claim=f"{run.defence} saves most images from {ATTACKER[attacker]}.",
+        about=about,
+        says=f"{run.defence} saves {share(effect)} of {effect.n} images.",
+        how="Share of images saved, null one half.",
+        effect=effect,
+        null=HALF,
+        smallest=SMALLEST,
+        unit="share of images saved",
+    )
+
+
+def accuracies(results: Results, control: Defended) -> Table:
+    """Every defence under every attacker, on the same images."""
+    rows = []
+    for run in results.defended:
+        if run.seed != control.seed:
+            continue
+        measured = (run.clean, run.noise, run.fgsm, run.pgd, run.adaptive)
+        cells = (
+            run.defence or "no defence",
+            _gradient(run),
+            *(share(_accuracy(bits)) for bits in measured),
+            _p(control.naive, run.naive) if run is not control else "-",
+            _p(control.adaptive, run.adaptive) if run is not control else "-",
+        )
+        rows.append(Row(cells=cells, pick=run.purpose == "mask"))
+    columns = (
+        "defence",
+        "its own gradient",
+        "clean",
+        "random noise",
+        "FGSM",
+        "PGD",
+        "adaptive",
+        "p, naive",
+        "p, adaptive",
+    )
+    note = (
+        f"Accuracy on {len(control.clean)} held-out images at radius {control.radius:g}, 95 % "
+        "Clopper-Pearson intervals. p: exact McNemar against no defence, after FGSM and PGD with "
+        "the defence's own gradient (naive), and after the adaptive attack."
+    )
+    return Table(title="Accuracy under attack", columns=columns, rows=tuple(rows), note=note)
+
+
+def _accuracy(bits: str) -> Estimate:
+    return proportion(bits.count("1"), len(bits))
+
+
+def _gradient(run: Defended) -> str:
+    shares = {kind: part for kind, part in run.gradient.items() if part > 0}
+    return ", ".join(f"{kind} {100 * part:.0f} %" for kind, part in shares.items())
+
+
+def _p(control: str, run: str) -> str:
+    pairs = list(zip(control, run, strict=True))
+    p = mcnemar(pairs.count(("1", "0")), pairs.count(("0", "1")))
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -1,0 +1,227 @@
+"""The page's figures and pictures, from results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from gradwarden.compare.claims.words import COMMAND
+from gradwarden.compare.ladder import Ladder, ladders
+from gradwarden.compare.picks import Picks
+from gradwarden.compare.results import SMOOTH, Defended, Grown, Results, Trained
+from gradwarden.core.records import Figure, Gallery, Picture, Series
+
+NONE = "no clipping"
+MAIN = ("lstm", "SGD")
+
+
+def figures(results: Results, picks: Picks) -> tuple[Figure, ...]:
+    """Those that the results have data for, in the order of the claims."""
+    made: list[Figure] = []
+    groups = ladders(results.trained)
+    made += [_rates(key, ladder) for key, ladder in groups.items() if key[0] == MAIN[0]]
+    if MAIN in groups:
+        made += [_explosion(groups[MAIN], picks), _curves(groups[MAIN])]
+    for along in ("length", "depth"):
+        some = [run for run in results.grown if run.along == along]
+        made += [_growth(along, some)] if some else []
+    if results.defended:
+        made.append(_radius(results.defended))
+    return tuple(made)
+
+
+def gallery(results: Results) -> tuple[Gallery, ...]:
+    """Images beside what the adaptive attack made of them, one row a defence."""
+    runs = [run for run in results.defended if run.pictures]
+    if not runs:
+        return ()
+    rows = tuple(tuple(_pairs(run)) for run in runs)
+    return (
+        Gallery(
+            id="examples",
+            title="What the adaptive attack made of the images",
+            columns=("image", "attacked") * max(len(run.pictures) for run in runs),
+            rows=rows,
+            says=(
+                "Each pair shows a held-out image and the attacked one beside it, with what the "
+                "defended net takes it for. Where possible the pairs are ones that FGSM and PGD "
+                "with the defence's own gradient had missed."
+            ),
+            command=COMMAND,
+        ),
+    )
+
+
+def _pairs(run: Defended) -> Iterable[Picture]:
+    for picture in run.pictures:
+        name = run.defence or "no defence"
+        label, predicted = picture["label"], picture["predicted"]
+        yield Picture(caption=f"{name}: a {label}", png=picture["original"], pixels=84)
+        taken = f"taken for a {predicted}"
+        yield Picture(caption=taken, png=picture["adversarial"], pixels=84)
+
+
+def _rates(key: tuple[str, str], ladder: Ladder) -> Figure:
+    net, optimizer = key
+    series = []
+    for rule in ladder.rules:
+        points = []
+        for rate in ladder.rates(rule):
+            bits = [r.test for r in ladder.of(rule, [rate]) if r.test is not None]
+            if bits:
+                points.append((rate, sum(bits) / len(bits), min(bits), max(bits)))
+        if points:
+            x, y, low, high = zip(*points, strict=True)
+            name = rule or NONE
+            series.append(Series(name=name, x=x, y=y, low=low, high=high, group=name))
+    return Figure(
+        id=f"rates-{optimizer}",
+        title=f"Held-out bits by learning rate, {net} with {optimizer}",
+        x_title="learning rate",
+        y_title="bits per character on the test split",
+        series=tuple(series),
+        log_x=True,
+        log_y=True,
+        says=(
+            "Mean over seeds, band from the best to the worst seed; lower is better. Seeds whose "
+            "weights end non-finite have no figure and are left out here, but counted as diverged."
+        ),
+        command=COMMAND,
+    )
+
+
+def _explosion(ladder: Ladder, picks: Picks) -> Figure:
+    """Norms over the steps at the lowest rate at which the first seed diverges without clipping."""
+    seed = ladder.seeds[0]
+    bare = [r for r in ladder.of("", ladder.rates("", picks.clip)) if r.seed == seed]
+    lost = sorted((r for r in bare if r.diverged), key=lambda r: r.rate)
+    rate = lost[0].rate if lost else max(r.rate for r in bare)
+    series = []
+    for run in sorted(ladder.of("", [rate]) + ladder.of(picks.clip, [rate]), key=lambda r: r.rule):
+        if run.seed == seed:
+            name = run.rule or NONE
+            series.append(_steps(f"norm, {name}", run.norms, name))
+            if run.thresholds:
+                series.append(_steps(f"threshold, {name}", run.thresholds, name, dashed=True))
+    for run in ladder.runs:
+        if run.rule not in ("", picks.clip) and run.rate == rate and run.seed == seed:
+            finite = [t if math.isfinite(t) else None for t in run.thresholds]
+            shown = [(n, t) for n, t in enumerate(finite, 1) if t is not None]
+            if shown:
+                x, y = zip(*shown, strict=True)
+                series.append(
+                    Series(
+                        name=f"threshold, {run.rule}",
+                        x=tuple(map(float, x)),
+                        y=y,
+                        dashed=True,
+                        markers=False,
+                        group=run.rule,
+                    )
+                )
+    return Figure(
+        id="explosion",
+        title=f"Gradient norm over the steps at rate {rate:g}, seed {seed}",
+        x_title="step",
+        y_title="gradient norm before clipping",
+        series=tuple(series),
+        log_y=True,
+        says=(
+            "The same weights and batches with and without clipping, at the lowest rate at which "
+            "this seed diverges without it. Dashed: thresholds, where finite."
+        ),
+        command=COMMAND,
+    )
+
+
+def _steps(name: str, values: Sequence[float], group: str, *, dashed: bool = False) -> Series:
+    steps = tuple(float(n) for n in range(1, len(values) + 1))
+    return Series(name=name, x=steps, y=tuple(values), dashed=dashed, markers=False, group=group)
+
+
+def _curves(ladder: Ladder) -> Figure:
+    series = []
+    for rule in ladder.rules:
+        rate = ladder.chosen(rule)
+        if rate is None:
+            continue
+        runs = ladder.of(rule, [rate])
+        mean = [sum(step) / len(runs) for step in zip(*map(_smoothed, runs), strict=True)]
+        name = f"{rule or NONE}, rate {rate:g}"
+        steps = tuple(float(n) for n in range(SMOOTH, SMOOTH + len(mean)))
+        series.append(Series(name=name, x=steps, y=tuple(mean), markers=False, group=rule or NONE))
+    target = ladder.runs[0].target
+    end = float(ladder.runs[0].steps)
+    series.append(
+        Series(name="target", x=(1.0, end), y=(target, target), dashed=True, markers=False)
+    )
+    return Figure(
+        id="curves",
+        title="Training loss, each arm at its best rate",
+        x_title="step",
+        y_title=f"loss in nats per character, mean of {SMOOTH} steps and all seeds",
+        series=tuple(series),
+        says="Best rate: lowest mean validation bits. The target is what bigram counts reach.",
+        command=COMMAND,
+    )
+
+
+def _smoothed(run: Trained) -> list[float]:
+    ends = range(SMOOTH, len(run.losses) + 1)
+    return [round(sum(run.losses[end - SMOOTH : end]) / SMOOTH, 4) for end in ends]
+
+
+def _growth(along: str, runs: Sequence[Grown]) -> Figure:
+    groups: dict[str, list[Grown]] = {}
+    for run in runs:
+        groups.setdefault(f"{run.net}, {run.state}", []).append(run)
+    series = []
+    for name, some in groups.items():
+        shared = set.intersection(*(set(run.sizes) for run in some))
+        x = tuple(sorted(shared))
+        logs = [[run.log_norms[run.sizes.index(size)] for run in some] for size in x]
+        y = tuple(sum(log) / len(log) / math.log(10) for log in logs)
+        low, high = (tuple(f(log) / math.log(10) for log in logs) for f in (min, max))
+        series.append(Series(name=name, x=x, y=y, low=low, high=high, group=name))
+    unit = "time steps" if along == "length" else "layers"
+    return Figure(
+        id="growth" if along == "length" else "growth-depth",
+        title=f"Gradient norm against {along}",
+        x_title=unit,
+        y_title="decimal logarithm of the gradient norm",
+        series=tuple(series),
+        says="Mean over seeds, band from the smallest to the largest; a straight rise is exponential.",
+        command=COMMAND,
+    )
+
+
+def _radius(runs: Sequence[Defended]) -> Figure:
+    series = []
+    for run in runs:
+        clean = run.clean[: run.curve_images].count("1") / run.curve_images
+        name = run.defence or "no defence"
+        x = (0.0, *run.radii)
+        for kind, curve in (("naive", run.naive_curve), ("adaptive", run.adaptive_curve)):
+            series.append(
+                Series(
+                    name=f"{name}, {kind}",
+                    x=x,
+                    y=(clean, *curve),
+                    dashed=kind == "naive",
+                    group=name,
+                )
+            )
+    return Figure(
+        id="radius",
+        title="Accuracy against radius",
+        x_title="radius (Linf, pixels in 0 to 1)",
+        y_title="accuracy under attack",
+        series=tuple(series),
+        percent_y=True,
+        says=(
+            f"First {runs[0].curve_images} held-out images. Dashed: FGSM and PGD with the "
+            "defence's own gradient; solid: the adaptive attack too. Where the two part, the "
+            "robustness was only apparent."
+        ),
+        command=COMMAND,
+    )

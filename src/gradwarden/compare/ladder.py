@@ -1,0 +1,92 @@
+"""A ladder of learning rates: how far up an arm stays stable, and what it reaches at its best rate.
+
+The definitions are fixed before any run: *stable* is not diverged, with validation bits at most
+`SLACK` times the best that any arm at all reached with that seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gradwarden.compare.results import Trained
+
+SLACK = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The largest stable rate of one arm with one seed."""
+
+    rate: float
+    effective: float  # rate times the mean coefficient of its steps
+    bound: str  # "at least": the ladder ends here; "at most": not even the lowest rate is stable
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All runs of one net and one optimizer."""
+
+    runs: tuple[Trained, ...]
+    best: Mapping[int, float]  # seed -> lowest validation bits of any arm of the task
+
+    @property
+    def rules(self) -> list[str]:
+        return sorted({r.rule for r in self.runs})
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({r.seed for r in self.runs})
+
+    def rates(self, *rules: str) -> list[float]:
+        """Rates that every one of `rules` was run at."""
+        each = [{r.rate for r in self.runs if r.rule == rule} for rule in rules]
+        return sorted(set.intersection(*each)) if each else []
+
+    def step(self, *rules: str) -> float:
+        """The widest gap between neighbouring rates, as a log ratio: what the ladder can tell."""
+        rates = self.rates(*rules)
+        gaps = [math.log(b / a) for a, b in pairwise(rates)]
+        return max(gaps, default=math.inf)
+
+    def of(self, rule: str, rates: Iterable[float] | None = None) -> list[Trained]:
+        kept = None if rates is None else set(rates)
+        return [r for r in self.runs if r.rule == rule and (kept is None or r.rate in kept)]
+
+    def stable(self, run: Trained) -> bool:
+        if run.diverged or run.validation is None:
+            return False
+        return run.validation <= SLACK * self.best[run.seed]
+
+    def top(self, rule: str, seed: int, rates: list[float]) -> Rung:
+        """The largest stable rate of `rule` among `rates`."""
+        mine = sorted((r for r in self.of(rule, rates) if r.seed == seed), key=lambda run: run.rate)
+        stable = [r for r in mine if self.stable(r)]
+        if not stable:
+            low = mine[0]
+            return Rung(rate=low.rate, effective=low.rate * low.coefficient, bound="at most")
+        top = stable[-1]
+        bound = "at least" if top.rate == rates[-1] else ""
+        return Rung(rate=top.rate, effective=top.rate * top.coefficient, bound=bound)
+
+    def chosen(self, rule: str) -> float | None:
+        """The rate with the lowest mean validation bits over the seeds; None if all diverged."""
+        means = {}
+        for rate in self.rates(rule):
+            runs = self.of(rule, [rate])
+            if not any(r.diverged or r.validation is None for r in runs):
+                means[rate] = sum(r.validation or 0.0 for r in runs) / len(runs)
+        return min(means, key=means.__getitem__) if means else None
+
+
+def ladders(runs: Iterable[Trained]) -> dict[tuple[str, str], Ladder]:
+    """(net, optimizer) -> its ladder, in the order of first appearance."""
+    groups: dict[tuple[str, str], list[Trained]] = {}
+    best: dict[int, float] = {}
+    for run in runs:
+        groups.setdefault((run.net, run.optimizer), []).append(run)
+        reached = math.inf if run.validation is None else run.validation
+        best[run.seed] = min(best.get(run.seed, math.inf), reached)
+    return {key: Ladder(tuple(group), best) for key, group in groups.items()}

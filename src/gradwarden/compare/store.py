@@ -1,0 +1,103 @@
+"""Finished runs on disk: one file each, written whole or not at all.
+
+A file is named by the hash of the run's configuration and that of the gradwarden source files that
+the run could reach, so a changed setting or a changed line of its code is another run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from gradwarden.compare.job import Job, fingerprint, settings
+from gradwarden.core.errors import BadInput, StoreError
+from gradwarden.core.files import write_atomically
+from gradwarden.core.provenance import combined, sources
+from gradwarden.core.records import Run, from_json, to_json
+
+
+class Plan(NamedTuple):
+    """What is stored already, what is missing, and why a stored run does not count any more."""
+
+    done: dict[Job, Run]
+    missing: list[Job]
+    invalidated: tuple[str, ...]  # one sentence each
+
+
+class Store:
+    """Runs in the folder `path`; several processes may use one store."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def occupied(self) -> bool:
+        return self.path.is_dir() and any(self.path.glob("*.json"))
+
+    def clear(self) -> None:
+        """Removes the stored runs, and no other file."""
+        for file in self.path.glob("*.json"):
+            file.unlink(missing_ok=True)
+
+    def plan(self, jobs: Iterable[Job]) -> Plan:
+        done: dict[Job, Run] = {}
+        missing: list[Job] = []
+        changed: dict[str, int] = {}
+        for job in jobs:
+            run = self._read(self._file(job))
+            if run is not None:
+                done[job] = run
+                continue
+            missing.append(job)
+            for name in self._changed_since(job):
+                changed[name] = changed.get(name, 0) + 1
+        return Plan(
+            done,
+            missing,
+            tuple(
+                f"{n} stored runs used another version of {name}"
+                for name, n in sorted(changed.items())
+            ),
+        )
+
+    def write(self, job: Job, seconds: float, result: dict[str, object]) -> Run:
+        """Raises StoreError where the disk is full or the folder cannot be written."""
+        run = Run(
+            task=job.task,
+            arm=job.arm,
+            seed=job.seed,
+            config=settings(job),
+            sources=sources(job.roots()),
+            seconds=round(seconds, 3),
+            result=result,
+        )
+        write_atomically(self._file(job), to_json(run))
+        return run
+
+    def check_writable(self) -> None:
+        """Raises StoreError before any work is done in vain."""
+        probe = self.path / ".probe"
+        write_atomically(probe, "")
+        probe.unlink(missing_ok=True)
+
+    def _file(self, job: Job) -> Path:
+        return self.path / f"{fingerprint(settings(job))}.{combined(sources(job.roots()))}.json"
+
+    def _read(self, file: Path) -> Run | None:
+        try:
+            return from_json(file.read_text(encoding="utf-8"), Run)
+        except FileNotFoundError:
+            return None
+        except (BadInput, UnicodeDecodeError):
+            return None  # damaged by something other than us: run it again
+        except OSError as why:
+            raise StoreError(f"cannot read {file}: {why.strerror or why}") from why
+
+    def _changed_since(self, job: Job) -> set[str]:
+        """Files of ours that differ from those of stored runs with the same configuration."""
+        now, changed = sources(job.roots()), set()
+        for file in self.path.glob(f"{fingerprint(settings(job))}.*.json"):
+            if (run := self._read(file)) is not None:
+                names = now.keys() | run.sources.keys()
+                changed |= {n for n in names if now.get(n) != run.sources.get(n)}
+        return changed
