@@ -7,6 +7,8 @@ GradwardenError
 └── StoreError        an output folder cannot be used as asked: occupied, full, not writable
 """
 
+from __future__ import annotations
+
 
 class GradwardenError(Exception):
     """Root of the tree."""
@@ -23,6 +25,11 @@ class MissingExtra(GradwardenError, ImportError):
         super().__init__(
             f"this needs the package {package!r}: pip install 'gradwarden[{extra}]'", name=package
         )
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        # Errors cross processes by pickle, which would call this class with the sentence alone.
+        return type(self), (self.package, self.extra)
 
 
 class NonFiniteGradient(GradwardenError, RuntimeError):

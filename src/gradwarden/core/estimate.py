@@ -60,6 +60,8 @@ def paired_mean(values: Sequence[float], *, floor: float = 0.0, level: float = L
     n = len(values)
     if n == 0:
         raise BadInput("got no values, expected one paired difference a seed")
+    if not all(map(math.isfinite, values)):
+        raise BadInput(f"paired differences must be finite, got {list(values)}")
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(value=mean, low=-math.inf, high=math.inf, n=1)

@@ -90,8 +90,9 @@ class L2:
         return norms
 
     def project(self, delta: Tensor) -> Tensor:
-        shrink = (self.radius / self.size(delta).clamp(min=_tiny(delta))).clamp(max=1.0)
-        return delta * per_sample(shrink, delta)
+        # Not delta * (radius / size): that ratio is subnormal, thus inexact, for a huge delta.
+        inside = per_sample(self.size(delta) <= self.radius, delta)
+        return delta.where(inside, self.steepest(delta) * self.radius)
 
     def steepest(self, grad: Tensor) -> Tensor:
         top = per_sample(grad.flatten(1).abs().amax(1).clamp(min=_tiny(grad)), grad)
@@ -100,7 +101,7 @@ class L2:
 
     def sample(self, x: Tensor, draws: Draws) -> Tensor:
         direction = self.steepest(draws.normal(x))
-        length = draws.uniform(x, 1)[:, 0] ** (1 / x[0].numel())
+        length = draws.uniform(x, 1)[:, 0] ** (1 / math.prod(x.shape[1:]))
         return direction * per_sample(length, x) * self.radius
 
 

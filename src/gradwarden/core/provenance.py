@@ -43,7 +43,7 @@ def _processor() -> str:
 def sources(modules: Iterable[str]) -> dict[str, str]:
     """Hash of each of our files that `modules` (dotted names) can reach by import, by path."""
     reached: set[str] = set()
-    ahead = [name for name in modules if name.split(".")[0] == NAME]
+    ahead = list(modules)
     while ahead:
         name = ahead.pop()
         if name in reached or _file(name) is None:
@@ -60,7 +60,10 @@ def combined(hashes: dict[str, str]) -> str:
 
 
 def _file(module: str) -> Path | None:
-    path = ROOT.joinpath(*module.split(".")[1:])
+    package, *parts = module.split(".")
+    if package != NAME:
+        return None
+    path = ROOT.joinpath(*parts)
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file() and candidate != ROOT / "__init__.py":
             return candidate

@@ -1,7 +1,8 @@
 """What our functions return and the report shows: plain frozen records, readable without torch.
 
 A record is written by `to_json` and read back by `from_json`; both keep every field. Numbers that
-JSON has no word for (NaN, infinity) are written as the strings "nan", "inf" and "-inf".
+JSON has no word for (NaN, infinity) are written as the strings "nan", "inf" and "-inf". In a field
+of type `Any` those three strings are read back as numbers, and a tuple as a list.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ class Comparison:
 
 
 def to_json(record: object) -> str:
-    """Any record here as JSON text, keys in field order, two-space indent, newline at the end."""
+    """Any record here as JSON text, keys in field order, indented, newline at the end."""
     return json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -294,14 +295,26 @@ def _build(raw: Any, kind: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         some = [a for a in args if a is not type(None)]
         return None if raw is None else _build(raw, some[0])
+    if origin is tuple and not isinstance(raw, list):
+        raise TypeError(f"expected a list, got {raw!r}")
     if origin is tuple:
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(_build(v, args[0]) for v in raw)
         return tuple(_build(v, a) for v, a in zip(raw, args, strict=True))
     if origin is dict:
         return {k: _build(v, args[1]) for k, v in raw.items()}
+    if kind is Any:
+        return _free(raw)
     if kind is float:
         return float(raw)
     if kind in (int, str, bool) and type(raw) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {raw!r}")
     return raw
+
+
+def _free(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {k: _free(v) for k, v in raw.items()}
+    if isinstance(raw, list):
+        return [_free(v) for v in raw]
+    return float(raw) if raw in ("nan", "inf", "-inf") else raw

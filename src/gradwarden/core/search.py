@@ -41,10 +41,12 @@ class Attacked(NamedTuple):
         """
         with torch.no_grad():
             logits = model(x.clone())  # a model may write into its input
+            value = loss(logits, y)
             zero = torch.zeros(len(x), dtype=torch.long, device=x.device)
             return cls(
                 x.detach(),
-                loss(logits, y),
+                # Nothing compares above NaN: the search would stay at x for ever.
+                torch.where(value.isnan(), float("-inf"), value),
                 goal.reached(logits, y),
                 goal.margin(logits, y),
                 restart=zero,

@@ -25,12 +25,17 @@ class Goal(Protocol):
         ...
 
     def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N], differentiable, in logits; at least 0 where the goal is reached, 0 only in a tie."""
+        """[N], differentiable, in logits; above 0 exactly where the goal is reached."""
         ...
 
     def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N] bool; never True where a logit is not finite."""
+        """[N] bool; never True where the model predicts nothing (see `predicts`)."""
         ...
+
+
+def predicts(logits: Tensor) -> Tensor:
+    """[N] bool: no logit is NaN and the largest is finite; classes ruled out by -inf are fine."""
+    return logits.amax(1).isfinite()
 
 
 def _others_minus(logits: Tensor, label: Tensor) -> Tensor:
@@ -38,6 +43,18 @@ def _others_minus(logits: Tensor, label: Tensor) -> Tensor:
     own = logits.gather(1, label[:, None])[:, 0]
     others = logits.scatter(1, label[:, None], float("-inf"))
     return others.amax(1) - own
+
+
+def _agreeing(margin: Tensor, reached: Tensor, logits: Tensor) -> Tensor:
+    """`margin` [N], above 0 exactly where `reached` [N] is True.
+
+    The two part in ties, which argmax decides, and where the model predicts nothing.
+    """
+    import torch
+
+    tie = (reached & (margin == 0)).to(margin.dtype)
+    margin = margin + torch.finfo(margin.dtype).tiny * tie
+    return torch.where(predicts(logits), margin, float("-inf"))
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,10 @@ class Untargeted:
         return cross_entropy(logits, y, reduction="none")
 
     def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        return _others_minus(logits, y)
+        return _agreeing(_others_minus(logits, y), self.reached(logits, y), logits)
 
     def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        return (logits.argmax(1) != y) & logits.isfinite().all(1)
+        return (logits.argmax(1) != y) & predicts(logits)
 
 
 @dataclass(frozen=True)
@@ -72,10 +89,11 @@ class Targeted:
         return -cross_entropy(logits, y.new_full(y.shape, self.label), reduction="none")
 
     def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        return -_others_minus(logits, y.new_full(y.shape, self.label))
+        margin = -_others_minus(logits, y.new_full(y.shape, self.label))
+        return _agreeing(margin, self.reached(logits, y), logits)
 
     def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        return (logits.argmax(1) == self.label) & logits.isfinite().all(1)
+        return (logits.argmax(1) == self.label) & predicts(logits)
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,7 @@ class Threat:
         """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box."""
         import torch
 
-        size = self.ball.size((x_adv - x).double())
+        size = self.ball.size(x_adv.double() - x.double())
         slack = self.ball.radius * 1e-5 + torch.finfo(x.dtype).eps * self.ball.size(x.double())
         flat = x_adv.flatten(1)
         inside = (flat >= self.box[0]).all(1) & (flat <= self.box[1]).all(1)
@@ -131,14 +149,21 @@ class Threat:
         """Raises BadInput where x [N, ...] or y [N] cannot be attacked as they are."""
         import torch
 
-        if len(x) == 0 or x[0].numel() == 0:
+        if x.numel() == 0:
             raise BadInput(f"the data are empty: x has shape {tuple(x.shape)}")
+        if x.ndim < 2:
+            raise BadInput(f"x must be [N, ...], one sample a row, got shape {tuple(x.shape)}")
         if not x.dtype.is_floating_point:
             raise BadInput(f"x must be floating point in the box {self.box}, got {x.dtype}")
-        if y.shape != (len(x),) or y.dtype.is_floating_point or y.dtype in (torch.bool,):
+        if y.shape != (len(x),) or y.dtype != torch.int64:
             raise BadInput(
-                f"y must be integer class indices of shape ({len(x)},), got {y.dtype} of shape "
+                f"y must be torch.int64 class indices of shape ({len(x)},), got {y.dtype} of shape "
                 f"{tuple(y.shape)}"
+            )
+        if y.min() < 0:
+            raise BadInput(
+                f"y must be class indices of at least 0, got {int(y.min())} in sample "
+                f"{int(y.argmin())}"
             )
         if not x.isfinite().all():
             bad = int((~x.flatten(1).isfinite().all(1)).nonzero()[0])
