@@ -78,6 +78,7 @@ def test_shape_and_dtype_are_kept(entry: Entry, channels: int, dtype: torch.dtyp
     out = mask(x)
     assert (out.shape, out.dtype, out.device) == (x.shape, x.dtype, x.device)
     assert torch.equal(mask(x), out)
+    assert mask(x[:0]).shape == x[:0].shape
     assert torch.equal(torch.cat([mask(row) for row in x.split(1)]), out)
 
 

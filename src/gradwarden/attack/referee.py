@@ -26,9 +26,8 @@ def judge(model: Model, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -> 
 
     So a model whose answer depends on the rest of the batch is judged as it is used.
     """
-    with torch.no_grad():
-        logits = [model(point.clone()) for point in x_adv.split(1)]
-    if not logits:
+    if not len(x_adv):  # not every model takes an empty batch
         return Judged(y.new_zeros(0, dtype=torch.bool), y.new_zeros(0))
-    rows = torch.cat(logits)
+    with torch.no_grad():
+        rows = torch.cat([model(point.clone()) for point in x_adv.split(1)])
     return Judged(threat.goal.reached(rows, y) & threat.allows(x_adv, x), rows.argmax(1))

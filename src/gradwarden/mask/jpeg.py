@@ -48,9 +48,13 @@ class Codec(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] not in (1, 3):
             raise BadInput(f"JPEG needs images [N, 1 or 3, H, W], got {tuple(x.shape)}")
+        if not len(x):
+            return x.detach().clone()
         levels = (x.detach().clamp(0.0, 1.0) * 255).round().to("cpu", torch.uint8)
         pixels = levels.permute(0, 2, 3, 1).numpy()
-        coded = np.stack([_through_codec(image, self.options.quality) for image in pixels])
+        coded = np.empty_like(pixels)
+        for row, image in enumerate(pixels):
+            coded[row] = _through_codec(image, self.options.quality)
         return torch.from_numpy(coded).permute(0, 3, 1, 2).to(x.device, x.dtype) / 255
 
     def surrogate(self) -> nn.Module:

@@ -1,0 +1,15 @@
+"""Diagnostics, one a file: what hides, bends or blurs a model's gradient. Each line is run."""
+
+from typing import TYPE_CHECKING
+
+from gradwarden.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from gradwarden.audit.checks.batch_coupled import BatchCoupled as BatchCoupled
+    from gradwarden.audit.checks.no_gradient import NoGradient as NoGradient
+    from gradwarden.audit.checks.saturated_loss import SaturatedLoss as SaturatedLoss
+    from gradwarden.audit.checks.stochastic import Stochastic as Stochastic
+    from gradwarden.audit.checks.train_mode import TrainMode as TrainMode
+    from gradwarden.audit.checks.zero_gradient import ZeroGradient as ZeroGradient
+
+__all__, __getattr__, __dir__ = lazy(__name__)
