@@ -119,7 +119,8 @@ def examine(
     found = measure(
         model, x, y, threat, seed=seed, ids=ids, batch_size=batch_size, on_progress=on_progress
     )
-    witnesses = _witnesses(model, x, y, threat, found)
+    with quiet(x, seed):
+        witnesses = _witnesses(model, x, y, threat, found)
     naive, adaptive = _fallen(found.naive), _fallen(found.adaptive)
     p_value = mcnemar(int((naive & ~adaptive).sum()), int((adaptive & ~naive).sum()))
     verdict, reasons = decide(_evidence(found, witnesses, p_value, claim))
@@ -162,10 +163,12 @@ def _teller(on_progress: Progress | None, parts: Sequence[int]) -> list[Progress
     """One callback for each part, which counts on from the parts before it."""
     if on_progress is None:
         return [None] * len(parts)
-    return [
-        lambda done, _total, before=sum(parts[:i]): on_progress(before + done, sum(parts))
-        for i in range(len(parts))
-    ]
+    tell = on_progress
+
+    def after(before: int) -> Progress:
+        return lambda done, _total: tell(before + done, sum(parts))
+
+    return [after(sum(parts[:part])) for part in range(len(parts))]
 
 
 def _fallen(ledger: Ledger) -> Tensor:

@@ -32,7 +32,7 @@ class Evidence(NamedTuple):
 
 def decide(seen: Evidence) -> tuple[str, tuple[str, ...]]:
     """The verdict ("masked", "overstated", "inconclusive" or "consistent") and full sentences."""
-    gap = seen.naive.value - seen.adaptive.value
+    gap = round(seen.naive.value - seen.adaptive.value, 9)  # 0.9 - 0.8 is below 0.1
     # A model that answers at random falls a little more often with every attempt.
     needed = GAP if seen.hiding else math.inf if seen.open else BARE_GAP
     against = _against(seen)

@@ -75,4 +75,4 @@ def _through_codec(image: np.ndarray, quality: int) -> np.ndarray:
     Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(
         file, "JPEG", quality=quality
     )
-    return np.asarray(Image.open(file)).reshape(image.shape)
+    return np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape)

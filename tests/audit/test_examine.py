@@ -1,0 +1,240 @@
+"""The audit on models that it has never heard of, trained on real digits."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from gradwarden.attack.fgsm import FGSM
+from gradwarden.attack.noise import Noise
+from gradwarden.attack.pgd import PGD
+from gradwarden.attack.referee import judge
+from gradwarden.audit.examine import examine, measure
+from gradwarden.core.errors import BadInput
+from gradwarden.core.geometry import L2, Linf
+from gradwarden.core.records import Examination, from_json, to_json
+from gradwarden.core.threat import Threat
+from gradwarden.harden.adversarial_training import AdversarialTraining
+
+THREAT = Threat(ball=Linf(0.15))
+
+
+@cache
+def digits() -> tuple[Tensor, Tensor]:
+    images, labels = load_digits(return_X_y=True)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    return torch.tensor(images, dtype=torch.float32)[order] / 16, torch.tensor(labels)[order]
+
+
+def batches() -> list[tuple[Tensor, Tensor]]:
+    x, y = digits()
+    return list(zip(x[:1400].split(100), y[:1400].split(100), strict=True))
+
+
+def held_out(n: int = 250) -> tuple[Tensor, Tensor]:
+    x, y = digits()
+    return x[1400 : 1400 + n], y[1400 : 1400 + n]
+
+
+def body() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+class Walled(nn.Module):
+    """Looks trained for robustness to whoever follows its gradient: there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = body()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = (x * 7).round() / 7
+        out: Tensor = self.body(x)
+        return out
+
+
+@cache
+def trained(kind: str) -> nn.Module:
+    model: nn.Module = Walled() if kind == "walled" else body()
+    optimizer = torch.optim.Adam(model.parameters(), 4e-3)
+    if kind == "adversarial":
+        return AdversarialTraining(threat=THREAT, epochs=12).fit(model, batches(), optimizer)
+    for _ in range(15):
+        for x, y in batches():
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+    return model.eval()
+
+
+@cache
+def examined(kind: str) -> Examination:
+    return examine(trained(kind), *held_out(), THREAT, claim=0.85 if kind == "walled" else None)
+
+
+def test_a_no_grad_block_in_a_users_own_forward_is_masked() -> None:
+    found = examined("walled")
+    assert found.verdict == "masked"
+    assert found.clean.value > 0.9
+    assert found.naive.value > 0.8
+    assert found.adaptive.value < 0.3
+    assert found.p_value < 1e-10
+    assert [(f.check, f.module) for f in found.findings] == [("no-gradient", "")]
+    assert found.patches == ("StraightThrough(path='')",)
+    assert any("claim" in reason for reason in found.reasons)
+
+
+def test_the_same_net_without_the_wall_is_not_masked() -> None:
+    found = examined("plain")
+    assert found.verdict == "consistent"
+    assert found.naive.value < 0.3
+    assert found.findings == ()
+    assert found.patches == ()
+
+
+def test_adversarial_training_is_not_masked() -> None:
+    found = examined("adversarial")
+    assert found.verdict == "consistent"
+    assert found.adaptive.value > 0.35
+    assert found.findings == ()
+    assert found.adaptive.value > examined("plain").adaptive.value + 0.2
+
+
+def test_witnesses_hold_when_judged_again() -> None:
+    x, y = held_out()
+    model, found = trained("walled"), measure(trained("walled"), x, y, THREAT)
+    record = examined("walled")
+    rows = [witness.sample for witness in record.witnesses]
+    judged = judge(model, found.x_adaptive[rows], x[rows], y[rows], THREAT)
+    assert judged.confirmed.all()
+    assert [w.predicted for w in record.witnesses] == judged.predicted.tolist()
+    assert all(w.predicted != w.label == int(y[w.sample]) for w in record.witnesses)
+    assert all(w.size <= 0.15 * 1.0001 for w in record.witnesses)
+    fallen = {i for i, b in enumerate(record.adaptive_ledger.broken) if b and b.backwards}
+    assert set(rows) == fallen
+
+
+def test_the_adaptive_attack_never_breaks_less() -> None:
+    for kind in ("walled", "plain", "adversarial"):
+        record = examined(kind)
+        pairs = zip(record.naive_ledger.broken, record.adaptive_ledger.broken, strict=True)
+        assert all(strong is not None for weak, strong in pairs if weak is not None)
+        assert record.adaptive.value <= record.naive.value <= record.clean.value
+
+
+def test_the_record_survives_json_and_is_the_same_twice() -> None:
+    x, y = held_out(60)
+    first, second = (examine(trained("walled"), x, y, THREAT, seed=3) for _ in range(2))
+    assert from_json(to_json(first), Examination) == first
+    plain = to_json(first).splitlines()
+    assert [line for line in plain if "seconds" not in line] == [
+        line for line in to_json(second).splitlines() if "seconds" not in line
+    ]
+    assert first.origin.seeds == (3,)
+    assert "audit/checks/no_gradient.py" in first.origin.sources
+
+
+def test_what_was_not_run_is_named() -> None:
+    assert "black-box attacks" in examined("plain").gates_not_run
+    assert len(examined("plain").gates_not_run) == 5
+
+
+def test_other_threats_and_attacks_of_ones_own() -> None:
+    x, y = held_out(60)
+    found = measure(
+        trained("plain"),
+        x,
+        y,
+        Threat(ball=L2(0.5)),
+        ids=list(range(60, 120)),
+        noise=[Noise(draws=1)],
+        naive=[FGSM()],
+        adaptive=[PGD(steps=5)],
+    )
+    assert found.adaptive.attacks == (repr(PGD(steps=5)), repr(FGSM()))
+    assert found.naive.ids == tuple(range(60, 120))
+    assert found.gradient.kind == "nonzero"
+    assert found.x_naive.shape == found.x_adaptive.shape == x.shape
+
+
+def test_progress_reaches_its_total() -> None:
+    seen: list[tuple[int, int]] = []
+    x, y = held_out(20)
+    examine(trained("walled"), x, y, THREAT, on_progress=lambda *at: seen.append(at))
+    assert seen[-1][0] == seen[-1][1] == 20 * (1 + 2 + 4)
+    assert seen == sorted(seen)
+
+
+def test_an_overstated_claim_on_an_honest_model() -> None:
+    x, y = held_out(100)
+    found = examine(trained("plain"), x, y, THREAT, claim=0.9)
+    assert found.verdict == "overstated"
+    assert "90.0 %" in found.reasons[0]
+    assert examine(trained("plain"), x, y, THREAT, claim=0.05).verdict == "consistent"
+
+
+def test_random_answers_are_inconclusive_and_repeatable() -> None:
+    class Shaky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = trained("adversarial")
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.net(x + 0.05 * torch.randn_like(x))
+            return out
+
+    x, y = held_out(60)
+    state = torch.get_rng_state()
+    first, second = (examine(Shaky().eval(), x, y, THREAT) for _ in range(2))
+    assert first.verdict == "inconclusive"
+    assert first.adaptive == second.adaptive
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_model_that_gets_nothing_right_is_inconclusive() -> None:
+    x, _ = held_out(30)
+    wrong = (trained("plain")(x).argmax(1) + 1) % 10
+    found = examine(trained("plain"), x, wrong, THREAT)
+    assert found.verdict == "inconclusive"
+    assert "no sample right" in found.reasons[0]
+    assert found.witnesses == ()
+
+
+def _bad() -> list[tuple[dict[str, Any], str]]:
+    x, y = held_out(10)
+    nan = x.clone()
+    nan[4, 0] = float("nan")
+    return [
+        ({"x": x * 16}, "outside the box"),
+        ({"x": nan}, "first in sample 4"),
+        ({"x": x[:0], "y": y[:0]}, "the data are empty"),
+        ({"y": y + 10}, "labels lie in"),
+        ({"y": y.double()}, "class indices"),
+        ({"model": body()}, "the model is in train mode"),
+        ({"model": nn.Unflatten(1, (8, 8)).eval()}, "floating-point logits"),
+        ({"model": lambda x: x}, r"must be an nn\.Module, got function"),
+        ({"claim": 1.5}, r"claim must be an accuracy in \[0, 1\], got 1.5"),
+        ({"claim": float("nan")}, "claim must be"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ]
+
+
+@pytest.mark.parametrize(("change", "says"), _bad())
+def test_bad_input_is_one_sentence(change: dict[str, Any], says: str) -> None:
+    x, y = held_out(10)
+    given: dict[str, Any] = {"model": body().eval(), "x": x, "y": y, "threat": THREAT} | change
+    with pytest.raises(BadInput, match=says):
+        examine(**given)
+
+
+def test_a_radius_of_zero_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="radius must be a finite number above 0"):
+        Linf(0.0)
