@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from gradwarden.clip.clipper import Clipper
-from gradwarden.clip.engine import Clipped, Engine
+from gradwarden.clip.engine import Clipped
+from gradwarden.clip.part import Home
 from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.clip.rules.max_value import MaxValue
@@ -60,7 +61,7 @@ every_rule = pytest.mark.parametrize("rule", RULES, ids=repr)
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The accelerator's arithmetic gives the same answers; here it runs on CPU tensors."""
     if request.param == "accelerator":
-        monkeypatch.setattr(Engine, "at_hand", False)
+        monkeypatch.setattr(Home, "at_hand", False)
     return str(request.param)
 
 

@@ -7,26 +7,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gradwarden.clip.norm import plain
+
 
 def scale(params: Sequence[Tensor], coefficient: Tensor | float) -> None:
     """Multiplies every gradient by `coefficient`, [] or a number."""
-    plain, odd = _sort(params)
-    for device in {g.device for g in plain}:
-        group = [g for g in plain if g.device == device]
-        c = coefficient.to(device) if isinstance(coefficient, Tensor) else coefficient
-        torch._foreach_mul_(group, c)
-    for p in odd:
-        _scale_one(p, coefficient)
+    grads = [p.grad for p in params if p.grad is not None]
+    if not plain(grads):
+        odd = [p for p in params if p.grad is not None and not _in_place(p.grad)]
+        grads = [g for g in grads if _in_place(g)]
+        for p in odd:
+            _scale_one(p, coefficient)
+    if not isinstance(coefficient, Tensor):
+        torch._foreach_mul_(grads, coefficient)
+        return
+    for device in {g.device for g in grads}:
+        group = [g for g in grads if g.device == device]
+        torch._foreach_mul_(group, coefficient.to(device))
 
 
 def scale_each(params: Sequence[Tensor], coefficients: Sequence[Tensor]) -> None:
     """Multiplies the gradient of each parameter by its own coefficient, [] or shaped to fit."""
     for p, c in zip(params, coefficients, strict=True):
         assert p.grad is not None
-        if overlaps(p.grad) or p.grad.layout is not torch.strided:
-            _scale_one(p, c)
-        else:
-            p.grad.mul_(c.to(p.grad.device))
+        _scale_one(p, c)
+
+
+def along(values: Tensor, p: Tensor, axis: int) -> Tensor:
+    """One value a unit of `p`, shaped so that it broadcasts to `p`."""
+    shape = [1] * p.ndim
+    shape[axis] = -1
+    return values.view(shape)
 
 
 def bound(params: Sequence[Tensor], thresholds: Sequence[Tensor]) -> None:
@@ -54,17 +65,8 @@ def overlaps(grad: Tensor) -> bool:
     return any(step == 0 and size > 1 for step, size in zip(grad.stride(), grad.shape, strict=True))
 
 
-def _sort(params: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    plain: list[Tensor] = []
-    odd: list[Tensor] = []
-    for p in params:
-        grad = p.grad
-        assert grad is not None
-        if grad.layout is torch.strided and not overlaps(grad):
-            plain.append(grad)
-        else:
-            odd.append(p)
-    return plain, odd
+def _in_place(grad: Tensor) -> bool:
+    return grad.layout is torch.strided and not overlaps(grad)
 
 
 def _scale_one(p: Tensor, coefficient: Tensor | float) -> None:

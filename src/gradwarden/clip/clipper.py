@@ -43,7 +43,7 @@ class Clipper:
     @property
     def state(self) -> Any:
         """The rule's state, a NamedTuple of tensors."""
-        return self._engine.state
+        return self._engine.parts[0].state
 
     def step(self) -> Clipped:
         """Clip in place. Raises BadInput where no parameter has a gradient."""

@@ -1,4 +1,4 @@
-"""Measure, ask the rule, apply: what `Clipper` and `attach` share, and the only place with state.
+"""Measure, ask the rules, apply: what `Clipper` and `attach` share, and the only place with state.
 
 On the CPU a norm is at hand, so the engine branches on it and touches a gradient only to change
 it. Reading a value of an accelerator would wait for its queue, so there the same arithmetic runs
@@ -7,6 +7,7 @@ unconditionally, and only the policies that must know read one flag.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from gradwarden.clip import apply
-from gradwarden.clip.norm import Powers, joined, powers, widened
-from gradwarden.clip.parameters import Found, by_device, find, home_of
-from gradwarden.clip.rule import Measured, Rule
+from gradwarden.clip.norm import Powers
+from gradwarden.clip.parameters import home_of
+from gradwarden.clip.part import Answer, Home, Measurement, Part
+from gradwarden.clip.rule import Rule
 from gradwarden.core.errors import BadInput, NonFiniteGradient
 
 OnNonfinite = Literal["skip", "zero", "raise", "keep"]
@@ -30,36 +32,38 @@ class Clipped(NamedTuple):
     threshold: Tensor  # [] float32, of what was scaled down most; NaN in a step not finite
     coefficient: Tensor  # [] float32 in [0, 1], the smallest; 0 in a step that was dropped
     finite: Tensor  # [] bool
-    powers: Powers
-    names: tuple[str, ...]  # of the parameters that have a gradient
+    parts: tuple[tuple[Powers, tuple[str, ...]], ...]  # norms of the parameters of each name
 
     @property
     def culprits(self) -> tuple[str, ...]:
         """Names of the parameters whose gradient is not finite."""
         if bool(self.finite):
             return ()
-        sound = self.powers.tensors().float().isfinite().tolist()
-        return tuple(name for name, ok in zip(self.names, sound, strict=True) if not ok)
+        return tuple(name for name, norm in self._norms() if not math.isfinite(norm))
 
     @property
     def worst(self) -> tuple[tuple[str, float], ...]:
         """The three parameters with the largest gradient norms, those not finite first."""
-        norms = self.powers.tensors().tolist()
-        pairs = sorted(zip(self.names, norms, strict=True), key=lambda x: (x[1] == x[1], -x[1]))
-        return tuple(pairs[:3])
+        return tuple(sorted(self._norms(), key=lambda x: (x[1] == x[1], -x[1]))[:3])
+
+    def _norms(self) -> list[tuple[str, float]]:
+        return [
+            pair
+            for powers, names in self.parts
+            for pair in zip(names, powers.tensors().float().tolist(), strict=True)
+        ]
 
 
 class Decision(NamedTuple):
-    """What is to be done to the gradients `found`; nothing is done yet."""
+    """What is to be done to the gradients; nothing is done yet."""
 
-    found: Found
     clipped: Clipped
-    thresholds: Tensor  # S
-    coefficients: Tensor  # S
+    parts: list[tuple[Part, Measurement, Answer]]
+    drop: Tensor | None  # [] bool, a rule says that the step is to be skipped
 
 
 class Engine:
-    """One rule over `params`; a step is `decide`, then `settle`."""
+    """A step is `decide`, then `settle`."""
 
     def __init__(
         self,
@@ -74,105 +78,48 @@ class Engine:
             )
         if max_skips is not None and max_skips < 1:
             raise BadInput(f"max_skips must be at least 1 step, or None, got {max_skips}")
-        if not (hasattr(rule, "step") and hasattr(rule, "init") and hasattr(rule, "scope")):
+        if not (hasattr(rule, "step") and hasattr(rule, "init") and hasattr(rule, "needs")):
             raise BadInput(f"expected a rule such as MaxNorm(1.0), got {rule!r}")
         self.rule, self.on_nonfinite, self.max_skips = rule, on_nonfinite, max_skips
         self.names, self.params = list(params), list(params.values())
-        self.home = home_of(self.params)
+        self.home = Home(home_of(self.params))
+        self.parts = [Part(rule, params, self.home)]
         self.steps = 0
-        self.skips = torch.zeros((), dtype=torch.int64, device=self.home)  # in a row, up to now
-        self.state = rule.init(self._like())
-
-    @property
-    def at_hand(self) -> bool:
-        """Values can be read without waiting for a device."""
-        return self.home.type == "cpu"
-
-    def _like(self) -> Tensor:
-        shape = () if self.rule.scope == "total" else (len(self.params),)
-        return torch.zeros(shape, device=self.home)
-
-    # Measure -------------------------------------------------------------------------------------
-
-    def _measure(self, found: Found) -> Powers:
-        p = float("inf") if self.rule.scope == "element" else self.rule.needs.p
-        measured = joined([powers(g, p) for g in by_device(found.grads)], self.home)
-        if p < float("inf") and self.at_hand and not measured.total().float().isfinite():
-            return widened(found.grads, p)  # are the gradients not finite, or only their squares?
-        return measured
-
-    def _seen(self, found: Found, measured: Powers) -> Measured:
-        total = measured.total().float()
-        if self.rule.scope == "total":
-            return Measured(norms=total, total=total)
-        norms = measured.tensors().float()
-        if not found.whole:
-            norms = norms.new_zeros(len(self.params)).index_copy(0, self._places(found), norms)
-        return Measured(norms=norms, total=total)
-
-    def _places(self, found: Found) -> Tensor:
-        """Index [T'] of the parameters that have a gradient, among all."""
-        return torch.tensor(found.places, device=self.home)
-
-    # Decide --------------------------------------------------------------------------------------
+        self.skips = torch.zeros((), dtype=torch.int64, device=self.home.device)  # in a row
 
     @torch.no_grad()
-    def decide(self) -> Decision | None:
-        """The rule's answer to the gradients that exist now; None where there are none."""
-        found = find(self.params)
-        if not found.grads:
+    def decide(self, scale: Tensor | None = None, loss: Tensor | None = None) -> Decision | None:
+        """The rules' answer to the gradients that exist now; None where there are none.
+
+        `scale` [] is what the loss, and so every gradient, was multiplied by; `loss` is for rules
+        that ask for it.
+        """
+        pairs = [(part, part.measure(scale)) for part in self.parts]
+        measured = [(part, m) for part, m in pairs if m is not None]
+        if not measured:
             return None
         self.steps += 1
-        seen = self._seen(found, measured := self._measure(found))
-        finite = seen.total.isfinite()
-        self.skips = torch.where(finite, 0, self.skips + 1)
-        names = tuple(self.names[i] for i in found.places)
-        if self.at_hand:
-            thresholds = self._branch(found, seen, bool(finite))
-        else:
-            thresholds = self._unconditional(found, seen, finite)
-        thresholds = thresholds.expand_as(seen.norms)
-        cut = seen.norms > thresholds
-        coefficients = torch.where(cut, thresholds / seen.norms, torch.ones_like(seen.norms))
-        threshold, coefficient = thresholds, coefficients
-        if coefficients.ndim:
-            most = coefficients.argmin(0, keepdim=True)
-            threshold, coefficient = (
-                x.gather(0, most).squeeze(0) for x in (thresholds, coefficients)
-            )
-        if self.on_nonfinite in ("skip", "zero"):
+        norm = _together([m for _, m in measured])
+        finite = self._finite(norm)
+        parts = [(part, m, part.answer(m, finite, loss)) for part, m in measured]
+        threshold, coefficient = _least([answer for *_, answer in parts])
+        drop = _any([answer.drop for *_, answer in parts])
+        if drop is not None:
+            coefficient = torch.where(drop, 0.0, coefficient)
+        if self.on_nonfinite in ("skip", "zero") and not (self.home.at_hand and finite):
             coefficient = torch.where(finite, coefficient, 0.0)
-        clipped = Clipped(seen.total, threshold, coefficient, finite, measured, names)
-        return Decision(found, clipped, thresholds, coefficients)
+        names = tuple((m.powers, part.named(m.found)) for part, m in measured)
+        return Decision(Clipped(norm, threshold, coefficient, finite, names), parts, drop)
 
-    def _branch(self, found: Found, seen: Measured, finite: bool) -> Tensor:
-        if not finite:
-            return torch.full_like(seen.total, torch.nan)
-        thresholds, new = self.rule.step(seen, self.state)
-        self.state = new if found.whole or not seen.norms.ndim else self._kept(found, new)
-        return thresholds
-
-    def _unconditional(self, found: Found, seen: Measured, finite: Tensor) -> Tensor:
-        safe = seen._replace(
-            norms=torch.where(finite, seen.norms, 1.0), total=torch.where(finite, seen.total, 1.0)
-        )
-        thresholds, new = self.rule.step(safe, self.state)
-        if seen.norms.ndim and not found.whole:
-            new = self._kept(found, new)
-        self.state = type(new)(
-            *(torch.where(finite, *pair) for pair in zip(new, self.state, strict=True))
-        )
-        return torch.where(finite, thresholds, torch.nan)
-
-    def _kept(self, found: Found, new: Any) -> Any:
-        """`new`, but as it was for parameters without a gradient."""
-        present = torch.zeros(len(self.params), dtype=torch.bool, device=self.home)
-        present.index_fill_(0, self._places(found), True)
-        return type(new)(
-            *(torch.where(present, *pair) for pair in zip(new, self.state, strict=True))
-        )
-
-    # Apply ---------------------------------------------------------------------------------------
+    def _finite(self, norm: Tensor) -> Tensor:
+        """[] bool; counts the steps in a row that are not."""
+        if self.home.at_hand:
+            finite = math.isfinite(norm)
+            self.skips = self.skips.new_zeros(()) if finite else self.skips + 1
+            return torch.scalar_tensor(finite, dtype=torch.bool)
+        found = norm.isfinite()
+        self.skips = torch.where(found, 0, self.skips + 1)
+        return found
 
     @torch.no_grad()
     def settle(self, decision: Decision) -> bool:
@@ -181,21 +128,15 @@ class Engine:
         Raises NonFiniteGradient by policy "raise", or after `max_skips` such steps in a row.
         """
         finite = decision.clipped.finite
-        if self.at_hand or self.on_nonfinite in ("skip", "raise"):
-            if not finite:  # the one flag that an accelerator is asked for
-                return self._nonfinite(decision)
-            if self.at_hand and decision.clipped.coefficient == 1.0:
-                return False
-            self._clip(decision, decision.coefficients, decision.thresholds)
-            return False
-        ones = torch.ones_like(decision.coefficients)
-        self._clip(
-            decision,
-            torch.where(finite, decision.coefficients, ones),
-            torch.where(finite, decision.thresholds, torch.inf),
-        )
-        if self.on_nonfinite == "zero":
-            apply.wipe(decision.found.params, finite.logical_not())
+        asks = self.home.at_hand or self.on_nonfinite in ("skip", "raise")
+        if asks and not finite:  # the one flag that an accelerator is asked for
+            return self._nonfinite(decision)
+        if decision.drop is not None and decision.drop:
+            return True
+        for part, m, answer in decision.parts:
+            part.clip(m, answer, finite)
+        if self.on_nonfinite == "zero" and not self.home.at_hand:
+            self._wipe(decision)
         return False
 
     def _nonfinite(self, decision: Decision) -> bool:
@@ -205,20 +146,13 @@ class Engine:
             return False
         self.check(decision.clipped)
         if self.on_nonfinite == "zero":
-            apply.wipe(decision.found.params, decision.clipped.finite.logical_not())
+            self._wipe(decision)
             return False
         return True
 
-    def _clip(self, decision: Decision, coefficients: Tensor, thresholds: Tensor) -> None:
-        found = decision.found
-        if self.rule.scope == "total":
-            apply.scale(found.params, float(coefficients) if self.at_hand else coefficients)
-            return
-        values = thresholds if self.rule.scope == "element" else coefficients
-        each = values.unbind()
-        chosen = each if found.whole else [each[i] for i in found.places]
-        change = apply.bound if self.rule.scope == "element" else apply.scale_each
-        change(found.params, chosen)
+    def _wipe(self, decision: Decision) -> None:
+        for _, m, _ in decision.parts:
+            apply.wipe(m.found.params, decision.clipped.finite.logical_not())
 
     def check(self, last: Clipped) -> None:
         """Raises NonFiniteGradient after `max_skips` steps in a row; reads the count."""
@@ -228,50 +162,55 @@ class Engine:
                 f"finite; in the last, {_blame(last)}"
             )
 
-    # Save and restore ----------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and names only: `torch.load(weights_only=True)` reads it."""
         return {
             "version": VERSION,
-            "rule": repr(self.rule),
-            "names": list(self.names),
-            "state": {k: v.clone() for k, v in self.state._asdict().items()},
+            "parts": [part.state_dict() for part in self.parts],
             "steps": self.steps,
             "skips": int(self.skips),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Parameters may come in another order. Raises BadInput; nothing is changed then."""
-        for key, want in (("version", VERSION), ("rule", repr(self.rule))):
-            if saved.get(key) != want:
-                raise BadInput(f"saved state: expected {key} {want!r}, got {saved.get(key)!r}")
-        columns = None
-        if self.rule.scope != "total":
-            columns = _columns(saved["names"], self.names).to(self.home)
-        fields: dict[str, Tensor] = {}
-        for key, now in self.state._asdict().items():
-            value = saved["state"][key].to(self.home)
-            fields[key] = value.clone() if columns is None else value.index_select(-1, columns)
-            if fields[key].dtype != now.dtype or value.ndim != now.ndim:
-                raise BadInput(
-                    f"saved state: {key} is {value.dtype} {tuple(value.shape)}, expected "
-                    f"{now.dtype} {tuple(now.shape)}"
-                )
-        self.state = type(self.state)(**fields)
+        if saved.get("version") != VERSION:
+            raise BadInput(f"saved state: expected version {VERSION}, got {saved.get('version')!r}")
+        if len(saved["parts"]) != len(self.parts):
+            raise BadInput(
+                f"saved state: expected {len(self.parts)} rules, got {len(saved['parts'])}"
+            )
+        states = [part.loaded(of) for part, of in zip(self.parts, saved["parts"], strict=True)]
+        for part, state in zip(self.parts, states, strict=True):
+            part.state = state
         self.steps = int(saved["steps"])
         self.skips = torch.full_like(self.skips, int(saved["skips"]))
 
 
-def _columns(saved: list[str], now: list[str]) -> Tensor:
-    if set(saved) != set(now):
-        gone, new = sorted(set(saved) - set(now)), sorted(set(now) - set(saved))
-        raise BadInput(
-            f"saved state is of another model: {len(gone)} parameters are gone {gone[:3]}, "
-            f"{len(new)} are new {new[:3]}"
-        )
-    place = {name: i for i, name in enumerate(saved)}
-    return torch.tensor([place[name] for name in now])
+def _together(parts: list[Measurement]) -> Tensor:
+    """Norm of all gradients; of parts that measure in different orders, the largest norm."""
+    if len(parts) == 1:
+        return parts[0].total
+    totals = torch.stack([m.total for m in parts])
+    orders = {m.powers.p for m in parts}
+    if len(orders) > 1 or orders == {math.inf}:
+        return totals.amax()
+    p = orders.pop()
+    return (totals.double() ** p).sum().pow(1 / p).float()
+
+
+def _least(answers: list[Answer]) -> tuple[Tensor, Tensor]:
+    """Threshold and coefficient of what is scaled down most."""
+    if len(answers) == 1:
+        return answers[0].threshold, answers[0].coefficient
+    coefficients = torch.stack([a.coefficient for a in answers])
+    most = coefficients.argmin(0, keepdim=True)
+    thresholds = torch.stack([a.threshold for a in answers])
+    return thresholds.gather(0, most).squeeze(0), coefficients.gather(0, most).squeeze(0)
+
+
+def _any(flags: list[Tensor | None]) -> Tensor | None:
+    held = [f for f in flags if f is not None]
+    return torch.stack(held).any() if held else None
 
 
 def _blame(clipped: Clipped) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+_DTYPE_OF = attrgetter("dtype")
 ROW = 4096  # elements; at 16384 a constant tensor is already 1e-5 off
 
 
@@ -30,30 +32,46 @@ class Powers(NamedTuple):
         """Norm of all tensors together, [] float64."""
         if self.p == math.inf:
             return self.sums.amax()
-        return self.sums.sum() ** (1 / self.p)
+        return self.sums.sum().sqrt() if self.p == 2.0 else self.sums.sum() ** (1 / self.p)
+
+    def parts(self) -> Tensor:
+        """The partial norms [C] float64."""
+        return self.sums if self.p == math.inf else self.sums ** (1 / self.p)
+
+    def over(self, scale: Tensor) -> Powers:
+        """The powers of the tensors divided by `scale` []."""
+        return self._replace(sums=self.sums / (scale if self.p == math.inf else scale**self.p))
 
     def tensors(self) -> Tensor:
         """Norm of each tensor, [T] float64."""
         parts = self.sums
         if self.owners:
-            owner = torch.tensor([i for i, n in self.owners for _ in range(n)])
+            owner = torch.tensor([i for i, n in self.owners for _ in range(n)], device=parts.device)
             parts = parts.new_zeros(self.many).scatter_reduce(
                 0, owner, parts, "amax" if self.p == math.inf else "sum"
             )
         return parts if self.p == math.inf else parts ** (1 / self.p)
 
 
-def powers(values: Sequence[Tensor], p: float = 2.0) -> Powers:
-    """`values`: at least one, any float or complex dtype, any layout and shape, on one device."""
-    flat = [elements(v, p) for v in values]
+def powers(values: Sequence[Tensor], p: float = 2.0, axis: int | None = None) -> Powers:
+    """`values`: at least one, any float or complex dtype, any layout and shape, on one device.
+
+    With `axis` the partial norms are those of the units that it counts; a tensor of fewer than two
+    dimensions is one unit.
+    """
+    flat = values if plain(values) else [elements(v, p) for v in values]
     owners: list[tuple[int, int]] = []
-    if flat[0].device.type == "cpu" and p != math.inf:
+    if axis is not None:
+        units = [_units(v, p, axis) for v in values]
+        owners = [(i, len(u)) for i, u in enumerate(units)]
+        parts = torch.cat(units)
+    elif flat[0].device.type == "cpu" and p != math.inf:
         parts = _rows(flat, p, owners)
     else:  # an accelerator's kernel adds up in chunks already, and a maximum needs none
         parts = torch.stack(_each(flat, p))
     wide = parts.double() if parts.device.type != "mps" else parts
     if p == 2.0:
-        wide = wide.square()
+        wide = wide.square_()  # a tensor of our own
     elif p not in (1.0, math.inf):
         wide = wide**p
     return Powers(wide, tuple(owners), len(flat), p)
@@ -83,6 +101,14 @@ def total_norm(values: Iterable[Tensor], p: float = 2.0) -> Tensor:
     return powers(list(values), p).total()
 
 
+def plain(values: Sequence[Tensor]) -> bool:
+    """All are dense, real and contiguous. Asked every step: each test is one loop in C."""
+    return (
+        all(map(Tensor.is_contiguous, values))  # False for sparse ones
+        and not any(map(Tensor.is_complex, values))
+    )
+
+
 def elements(v: Tensor, p: float = 2.0) -> Tensor:
     """The elements of `v` as a real tensor, in any order; a view where that is possible."""
     if v.layout is not torch.strided:
@@ -97,12 +123,15 @@ def elements(v: Tensor, p: float = 2.0) -> Tensor:
 
 def _rows(flat: Sequence[Tensor], p: float, owners: list[tuple[int, int]]) -> Tensor:
     """Partial norms [C] of contiguous CPU tensors; says in `owners` whose they are."""
-    short: list[Tensor] = []
+    sizes = list(map(Tensor.numel, flat))
+    if max(sizes) <= ROW:
+        return torch.stack(_each(flat, p))
     rows: list[Tensor] = []
-    ends: list[tuple[int, int]] = []
+    ends: list[Tensor] = []
+    owners_of_ends: list[tuple[int, int]] = []
     dtype = _dtype(flat, p)
-    for i, v in enumerate(flat):
-        whole, rest = divmod(v.numel(), ROW)
+    for i, (v, size) in enumerate(zip(flat, sizes, strict=True)):
+        whole, rest = divmod(size, ROW)
         if whole:
             block = v.as_strided((whole, ROW), (ROW, 1))
             if v.dtype == dtype:
@@ -114,14 +143,23 @@ def _rows(flat: Sequence[Tensor], p: float, owners: list[tuple[int, int]]) -> Te
             owners.append((i, whole))
         if rest or not whole:
             at = v.storage_offset() + whole * ROW
-            short.append(v.as_strided((rest,), (1,), at) if whole else v)
-            ends.append((i, 1))
-    if not rows:
-        return torch.stack(_each(short, p))
-    if not short:
+            ends.append(v.as_strided((rest,), (1,), at) if whole else v)
+            owners_of_ends.append((i, 1))
+    if not ends:
         return torch.cat(rows)
-    owners += ends
-    return torch.cat([*rows, torch.stack(_each(short, p))])
+    owners += owners_of_ends
+    return torch.cat([*rows, torch.stack(_each(ends, p))])
+
+
+def _units(v: Tensor, p: float, axis: int) -> Tensor:
+    """One norm a unit of `v`, [U] float32 or wider."""
+    v = v.to_dense()
+    v = v.abs() if v.is_complex() else v
+    if v.ndim < 2:
+        return torch.stack(_each([v], p))
+    others = [d for d in range(v.ndim) if d != axis % v.ndim]
+    norms: Tensor = torch.linalg.vector_norm(v, p, others, dtype=_dtype([v], p))
+    return norms
 
 
 def _each(values: Sequence[Tensor], p: float) -> list[Tensor]:
@@ -130,12 +168,12 @@ def _each(values: Sequence[Tensor], p: float) -> list[Tensor]:
         return [_largest(v) for v in values]
     if (dtype := _dtype(values, p)) is torch.float64:  # torch takes no list of several dtypes to it
         return [torch.linalg.vector_norm(v, p, dtype=dtype) for v in values]
-    return list(torch._foreach_norm(list(values), p, dtype))
+    return list(torch._foreach_norm(tuple(values), p, dtype))
 
 
 def _dtype(values: Sequence[Tensor], p: float) -> torch.dtype:
     """To add up in. Squares may be float32; other powers lose too much, and are rare."""
-    wide = p != 2.0 or any(v.dtype == torch.float64 for v in values)
+    wide = p != 2.0 or torch.float64 in set(map(_DTYPE_OF, values))
     return torch.float64 if wide and values[0].device.type != "mps" else torch.float32
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gradwarden.core.errors import BadInput
+
+_DEVICE_OF = attrgetter("device")
 
 
 class Found(NamedTuple):
@@ -87,35 +91,23 @@ def _sharded(tensor: Tensor) -> bool:
 
 def find(params: Sequence[Tensor]) -> Found:
     """Gradients that exist now; one that two parameters share is found once."""
-    index, held, grads = [], [], []
-    seen: set[int] = set()
-    devices = set()
-    for i, param in enumerate(params):
-        grad = param.grad
-        if grad is None or id(grad) in seen:
-            continue
-        seen.add(id(grad))
-        devices.add(grad.device)
-        index.append(i)
-        held.append(param)
-        grads.append(grad)
-    whole = len(index) == len(params)
-    if len(devices) > 1:
-        order = sorted(range(len(grads)), key=lambda k: str(grads[k].device))
-        index, held, grads = ([xs[k] for k in order] for xs in (index, held, grads))  # type: ignore[assignment]
-        whole = False
-    return Found(index, held, grads, whole)
+    grads = [p.grad for p in params]
+    places = [i for i, g in enumerate(grads) if g is not None]
+    if len(set(map(id, grads))) < len(grads):  # some are None, or shared
+        first = {id(grads[i]): i for i in reversed(places)}
+        places = sorted(first.values())
+    if len(set(map(_DEVICE_OF, params))) > 1:
+        places.sort(key=lambda i: str(params[i].device))
+    whole = places == list(range(len(params)))
+    held = list(params) if whole else [params[i] for i in places]
+    return Found(places, held, [g for i in places if (g := grads[i]) is not None], whole)
 
 
 def by_device(tensors: Sequence[Tensor]) -> list[Sequence[Tensor]]:
     """Consecutive runs of tensors that are on one device."""
-    runs: list[list[Tensor]] = []
-    for t in tensors:
-        if runs and runs[-1][0].device == t.device:
-            runs[-1].append(t)
-        else:
-            runs.append([t])
-    return list(runs)
+    if len(set(map(_DEVICE_OF, tensors))) == 1:
+        return [tensors]
+    return [list(run) for _, run in groupby(tensors, key=_DEVICE_OF)]
 
 
 def home_of(tensors: Iterable[Tensor]) -> torch.device:

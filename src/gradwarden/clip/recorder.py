@@ -28,6 +28,10 @@ SCHEMA = 1
 COLUMNS = ("norm", "threshold", "coefficient", "finite")
 
 
+# Which gradients were finite, on their device, and whose they are.
+Sound = list[tuple[Tensor, tuple[str, ...]]]
+
+
 class Row(NamedTuple):
     step: int
     norm: float
@@ -53,7 +57,7 @@ class _Batch(NamedTuple):
     values: Tensor  # [R, 4] on the CPU, valid once `arrived`
     arrived: torch.cuda.Event | None
     steps: list[int]
-    sound: list[tuple[Tensor, tuple[str, ...]]]  # which tensors were finite, on the device
+    sound: list[Sound]
 
 
 class Recorder:
@@ -65,7 +69,7 @@ class Recorder:
         self.path, self.every = Path(path), every
         self._steps: list[int] = []
         self._rows: list[Tensor] = []
-        self._sound: list[tuple[Tensor, tuple[str, ...]]] = []
+        self._sound: list[Sound] = []
         self._waiting: deque[_Batch] = deque()
         header = {"schema": SCHEMA, "version": __version__, "rule": rule, "parameters": list(names)}
         try:
@@ -82,7 +86,9 @@ class Recorder:
         self._rows.append(
             torch.stack([getattr(clipped, name).detach().float() for name in COLUMNS])
         )
-        self._sound.append((clipped.powers.tensors().float().isfinite(), clipped.names))
+        self._sound.append(
+            [(powers.tensors().float().isfinite(), names) for powers, names in clipped.parts]
+        )
         at_hand = clipped.norm.device.type == "cpu"
         if len(self._rows) >= self.every or (at_hand and not clipped.finite):
             self._send()
@@ -121,8 +127,8 @@ class Recorder:
                     break
             self._waiting.popleft()
             table = zip(batch.steps, batch.values.tolist(), batch.sound, strict=True)
-            for step, values, (sound, names) in table:
-                self._file.write(_line(step, values, sound, names))
+            for step, values, sound in table:
+                self._file.write(_line(step, values, sound))
             wrote = True
         if wrote:
             self._file.flush()
@@ -156,12 +162,13 @@ def read_record(path: str | Path) -> Record:
     )
 
 
-def _line(step: int, values: list[float], sound: Tensor, names: tuple[str, ...]) -> str:
+def _line(step: int, values: list[float], sound: Sound) -> str:
     numbers = dict(zip(COLUMNS[:3], map(_number, values), strict=False))
     finite = bool(values[3])
     culprits: list[str] = []
     if not finite:
-        culprits = [name for name, ok in zip(names, sound.tolist(), strict=True) if not ok]
+        for flags, names in sound:
+            culprits += [name for name, ok in zip(names, flags.tolist(), strict=True) if not ok]
     return json.dumps({"step": step, **numbers, "finite": finite, "culprits": culprits}) + "\n"
 
 

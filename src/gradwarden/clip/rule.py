@@ -23,8 +23,10 @@ class Needs(NamedTuple):
     """What a rule asks for beyond the norms of its scope; nothing else is measured."""
 
     p: float = 2.0  # order of the norm, above 0, inf included
+    axis: int = 0  # that counts the units, in scope "unit"
     weights: bool = False
     loss: bool = False
+    skips: bool = False  # a step above the threshold is not scaled down but skipped
 
 
 class Measured(NamedTuple):
