@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 
 Lazy = tuple[list[str], Callable[[str], object], Callable[[], list[str]]]
 
@@ -16,6 +17,16 @@ Lazy = tuple[list[str], Callable[[str], object], Callable[[], list[str]]]
 def lazy(package: str) -> Lazy:
     """`__all__`, `__getattr__` and `__dir__` of `package`, from its `if TYPE_CHECKING` imports."""
     homes = _homes(inspect.getsource(sys.modules[package]))
+    twins = {name for name, home in homes.items() if home == f"{package}.{name}"}
+
+    class Room(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            # Python binds every submodule in its package: whoever imports the module `attach`
+            # would replace the function `attach` that the package exports.
+            if not (name in twins and isinstance(value, ModuleType)):
+                super().__setattr__(name, value)
+
+    sys.modules[package].__class__ = Room
 
     def getattr_(name: str) -> object:
         if name not in homes:
