@@ -1,0 +1,70 @@
+"""Texts of the command line as values; each fault is one sentence, found before any work is done."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradwarden.core.errors import BadInput
+from gradwarden.core.files import check_writable
+from gradwarden.core.geometry import L2, Linf
+from gradwarden.core.threat import Threat
+
+if TYPE_CHECKING:
+    import torch
+
+VERDICTS = ("masked", "overstated", "inconclusive", "consistent", "certified")
+
+
+class BallName(StrEnum):
+    linf = "linf"
+    l2 = "l2"
+
+
+def verdicts(text: str) -> list[str]:
+    """Words of `VERDICTS`, separated by commas."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in VERDICTS:
+            raise BadInput(f"--fail-on takes words of {', '.join(VERDICTS)}, got {word!r}")
+    return words
+
+
+def check_out(out: Path) -> None:
+    """A record goes to a page or to JSON, and the place can be written to."""
+    if out.suffix not in (".html", ".json"):
+        raise BadInput(f"--out must end in .html or .json, got {str(out)!r}")
+    check_writable(out)
+
+
+def threat(ball: BallName, radius: str, box: str) -> Threat:
+    """`box` is "low,high"; each number may be a fraction."""
+    ends = box.split(",")
+    if len(ends) != 2:
+        raise BadInput(f"--box must be two numbers such as 0,1, got {box!r}")
+    low, high = (number(end, "--box") for end in ends)
+    size = number(radius, "--radius")
+    return Threat(ball=Linf(size) if ball is BallName.linf else L2(size), box=(low, high))
+
+
+def number(text: str, option: str) -> float:
+    """Also of a fraction such as 8/255."""
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        raise BadInput(f"{option} takes a number such as 0.1 or 8/255, got {text!r}") from None
+
+
+def device(text: str) -> torch.device:
+    """A device of this machine, tried out with one number."""
+    import torch
+
+    try:
+        place = torch.device(text)
+        torch.zeros(1, device=place).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as why:
+        line = (str(why).strip().splitlines() or ["it cannot hold a tensor"])[0]
+        raise BadInput(f"device {text!r} cannot be used on this machine: {line}") from None
+    return place
