@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from made_up import answers, comparison, examination, hostile
+from made_up import answers, comparison, examination, hostile, loss_by_rate
 
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Comparison, Examination, Point, Row, Table
@@ -211,6 +211,25 @@ def test_a_claim_that_does_not_count_by_itself_says_so() -> None:
     page = html.render(comparison())
     assert page.count("does not count without the claims") == 1
     assert page.index("does not count without") > page.index('id="claim-C2"')
+
+
+def test_a_claim_without_an_effect_of_its_own_shows_its_parts_at_a_glance() -> None:
+    page = html.render(comparison())
+    glance = page[page.index("<caption>The answers at a glance") : page.index('id="claim-C0"')]
+    rows = re.findall(r'<span class="claim-id">([\w.]+)</span>', glance)
+    assert rows == ["C0", "C1", "C2", "M1", "M1.depth", "M1.jpeg", "M2", "M3"]
+
+
+def test_a_command_is_not_repeated_within_a_card() -> None:
+    same = "gradwarden compare"
+    first = comparison()
+    figure = replace(loss_by_rate(), command=same)
+    part = replace(first.answers[1].parts[0], command=same)
+    claim = replace(first.answers[1], command=same, parts=(part,))
+    page = Reader(html.render(replace(first, answers=(claim,), figures=(figure,))))
+    assert page.text.count("Reproduce C1") == 1
+    assert "Reproduce this figure" not in page.text
+    assert "Reproduce this figure" in Reader(html.render(first)).text
 
 
 def test_what_is_empty_leaves_no_empty_section() -> None:

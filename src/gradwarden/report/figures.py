@@ -138,7 +138,9 @@ def _lines(figure: Figure, order: dict[str, int]) -> tuple[Line, ...]:
 def _traces(series: Series, line: Line, figure: Figure) -> list[dict[str, Any]]:
     drawable = [math.isfinite(y) and (y > 0 or not figure.log_y) for y in series.y]
     ends = list(zip(series.low, series.high, strict=True)) if series.low and series.high else []
-    name = html.escape(series.name, quote=False)  # Plotly reads a small HTML of its own in every text
+    name = html.escape(
+        series.name, quote=False
+    )  # Plotly reads a small HTML of its own in every text
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers" if series.markers else "lines",
