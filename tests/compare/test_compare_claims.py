@@ -246,13 +246,11 @@ def bits(right: int) -> str:
     ],
 )
 def test_m1_and_m2(a: int, b: int, answer: str) -> None:
-    def runs(**fields: str) -> list[Result]:
-        return [CONTROL] + [
-            defended(name, "mask", **{k: bits(a if name == "MaskA" else b) for k in fields})
-            for name in PICKS.masks
-        ]
-
-    both = Results(runs(naive="", adaptive=""))
+    masks = (
+        defended(name, "mask", naive=bits(right), adaptive=bits(right))
+        for name, right in zip(PICKS.masks, (a, b), strict=True)
+    )
+    both = Results([CONTROL, *masks])
     assert m1_followers.judge(both, PICKS).answer == answer
     assert m2_security.judge(both, PICKS).answer == answer
 

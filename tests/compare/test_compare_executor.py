@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from toy_jobs import Toy
 
-from gradwarden.compare import executor
 from gradwarden.compare.executor import Clock, Progress, RunFailed, execute
 from gradwarden.compare.job import Job
 
@@ -60,7 +60,7 @@ def test_an_interrupt_stops_the_workers() -> None:
 
 def test_remaining_time_learns_what_each_kind_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(executor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     jobs = [Toy(number=n, expected=2.0) for n in range(10)]
     clock = Clock(jobs, workers=2)
     assert clock.progress().seconds_left is None

@@ -5,7 +5,7 @@ import json
 import pytest
 from made_up_runs import PLAIN, defended, grown, lost, trained
 
-from gradwarden.compare.results import Results, as_result, both
+from gradwarden.compare.results import Result, Results, as_result, both
 from gradwarden.core.records import Run, plain
 
 
@@ -59,7 +59,12 @@ def test_both_is_right_under_each() -> None:
 
 
 def test_results_come_back_from_json() -> None:
-    made = [PLAIN, lost(), grown(1.0), defended("A", "mask", naive="10", adaptive="00")]
+    made: list[Result] = [
+        PLAIN,
+        lost(),
+        grown(1.0),
+        defended("A", "mask", naive="10", adaptive="00"),
+    ]
     runs = [
         Run(
             task="t",

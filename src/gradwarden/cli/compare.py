@@ -43,7 +43,7 @@ def compare(
     """
     from rich.console import Console
 
-    from gradwarden.compare.run import run
+    from gradwarden.compare.comparison import run
     from gradwarden.core.errors import BadInput, StoreError
     from gradwarden.report.files import write
     from gradwarden.report.terminal import render

@@ -1,0 +1,190 @@
+"""One defence under attack: trained, then met by noise, naive and adaptive attackers."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gradwarden.attack.fgsm import FGSM
+from gradwarden.attack.gradient import gradient_status
+from gradwarden.attack.ledger import run_cascade
+from gradwarden.attack.noise import Noise
+from gradwarden.attack.pgd import PGD
+from gradwarden.audit.planner import Adapted, adapt
+from gradwarden.clip.attach import attach
+from gradwarden.clip.rule import Rule
+from gradwarden.compare.results import Defended, as_result, both
+from gradwarden.core.errors import MissingExtra
+from gradwarden.core.geometry import Linf
+from gradwarden.core.records import Ledger
+from gradwarden.core.threat import Threat
+from gradwarden.harden.adversarial_training import AdversarialTraining
+from gradwarden.mask.distillation import Distillation
+from gradwarden.tasks.digits_cnn import DigitsCNN
+
+NAIVE = (FGSM(), PGD(steps=40))
+ADAPTIVE = (PGD(steps=40, restarts=2), PGD(steps=40, loss="margin", restarts=2))
+RADII = (0.025, 0.05, 0.1, 0.2)
+CURVE_IMAGES = 100
+PICTURES = 4
+
+
+class Mask(Protocol):
+    """A defence that is put before a trained model."""
+
+    def defend(self, model: nn.Module) -> nn.Module: ...
+
+
+Defence = Mask | Distillation | AdversarialTraining
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefenceJob:
+    """`name` is how the page calls the defence; every net starts from the same weights."""
+
+    of: DigitsCNN
+    name: str
+    purpose: str
+    defence: Defence | None
+    seed: int
+    rule: Rule[Any] | None = None  # clips the training of the net
+    expected: float = 20.0
+
+    @property
+    def task(self) -> str:
+        return self.of.name
+
+    @property
+    def arm(self) -> str:
+        return self.name or "no defence"
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "task": repr(self.of),
+            "data": self.of.data,
+            "name": self.name,
+            "purpose": self.purpose,
+            "defence": repr(self.defence),
+            "rule": "" if self.rule is None else repr(self.rule),
+            "attacks": [repr(a) for a in (*NAIVE, *ADAPTIVE)],
+            "radii": list(RADII),
+        }
+
+    def roots(self) -> tuple[str, ...]:
+        used = (self.of, self.defence, self.rule)
+        return (__name__, *(type(part).__module__ for part in used if part is not None))
+
+    def run(self) -> dict[str, Any]:
+        model = self._trained().eval()
+        x, y = self.of.held_out()
+        threat = self.of.threat
+        status = gradient_status(model, x, y, threat)
+        adapted = adapt(model, x, y, threat, seed=self.seed)
+        noise, fgsm, pgd = (
+            run_cascade(model, x, y, threat, [attack], seed=self.seed)[0]
+            for attack in (Noise(), *NAIVE)
+        )
+        with adapted.applied(model):
+            ledger, x_adv = run_cascade(model, x, y, threat, ADAPTIVE, seed=self.seed)
+        naive = both(_right(fgsm), _right(pgd))
+        curves = [self._curve(model, x, y, adapted, radius) for radius in RADII]
+        return as_result(
+            Defended(
+                defence=self.name,
+                purpose=self.purpose,
+                seed=self.seed,
+                radius=threat.ball.radius,
+                gradient={
+                    "none": status.share_none,
+                    "zero": status.share_zero,
+                    "nonzero": status.share_nonzero,
+                },
+                clean="".join("1" if right else "0" for right in ledger.clean),
+                noise=_right(noise),
+                fgsm=_right(fgsm),
+                pgd=_right(pgd),
+                adaptive=both(naive, _right(ledger)),
+                findings=tuple(f"{f.module or 'model'}: {f.check}" for f in adapted.findings),
+                patches=tuple(repr(patch) for patch in adapted.patches),
+                radii=RADII,
+                naive_curve=tuple(naive for naive, _ in curves),
+                adaptive_curve=tuple(adaptive for _, adaptive in curves),
+                curve_images=CURVE_IMAGES,
+                forwards=sum(found.forwards for found in (noise, fgsm, pgd, ledger)),
+                backwards=sum(found.backwards for found in (noise, fgsm, pgd, ledger)),
+                pictures=tuple(_pictures(model, x, y, x_adv, naive, ledger)),
+            )
+        )
+
+    def _trained(self) -> nn.Module:
+        model, loader = self.of.model(self.seed), self.of.loader(self.seed)
+        if isinstance(self.defence, Distillation):
+            make = lambda parameters: torch.optim.Adam(parameters, self.of.rate)
+            return self.defence.fit(model, loader, make)
+        optimizer = self.of.optimizer(model)
+        guard = None if self.rule is None else attach(optimizer, self.rule, model=model)
+        if isinstance(self.defence, AdversarialTraining):
+            self.defence.fit(model, loader, optimizer, seed=self.seed)
+        else:
+            for _ in range(self.of.epochs):
+                for x, y in loader:
+                    optimizer.zero_grad()
+                    nn.functional.cross_entropy(model(x), y).backward()
+                    optimizer.step()
+        if guard is not None:
+            guard.detach()
+        if self.defence is None or isinstance(self.defence, AdversarialTraining):
+            return model
+        return self.defence.defend(model.eval())
+
+    def _curve(
+        self, model: nn.Module, x: Tensor, y: Tensor, adapted: Adapted, radius: float
+    ) -> tuple[float, float]:
+        """Accuracy of the first images at `radius` under the naive and under all attacks."""
+        x, y = x[:CURVE_IMAGES], y[:CURVE_IMAGES]
+        threat: Threat = replace(self.of.threat, ball=Linf(radius))
+        naive = _right(run_cascade(model, x, y, threat, NAIVE, seed=self.seed)[0])
+        with adapted.applied(model):
+            adaptive = _right(run_cascade(model, x, y, threat, ADAPTIVE, seed=self.seed)[0])
+        return naive.count("1") / len(y), both(naive, adaptive).count("1") / len(y)
+
+
+def _right(ledger: Ledger) -> str:
+    return "".join("1" if broken is None else "0" for broken in ledger.broken)
+
+
+def _pictures(
+    model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, naive: str, ledger: Ledger
+) -> list[dict[str, Any]]:
+    """Images that fell to the adaptive attack; those that the naive ones had missed come first."""
+    fell = [i for i, b in enumerate(ledger.broken) if b is not None and ledger.clean[i]]
+    fell.sort(key=lambda i: naive[i] == "0")
+    chosen = fell[:PICTURES]
+    with torch.no_grad():
+        predicted = [int(model(x_adv[i : i + 1]).argmax(1)) for i in chosen]
+    return [
+        {
+            "original": _png(x[i]),
+            "adversarial": _png(x_adv[i]),
+            "label": int(y[i]),
+            "predicted": label,
+        }
+        for i, label in zip(chosen, predicted, strict=True)
+    ]
+
+
+def _png(image: Tensor) -> str:
+    """image [1, H, W] in [0, 1] -> base64 of a grey PNG."""
+    try:
+        from PIL import Image
+    except ImportError as why:
+        raise MissingExtra("pillow", "tasks") from why
+    grey = (image[0] * 255).round().to(torch.uint8)
+    file = io.BytesIO()
+    Image.fromarray(grey.numpy(), mode="L").save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode()
