@@ -76,7 +76,7 @@ def test_an_interrupt_exits_with_130_and_a_hint(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gradwarden.cli.catalogue.show", interrupt)
-    monkeypatch.setattr(import_module("gradwarden.compare.run"), "run", interrupt)
+    monkeypatch.setattr(import_module("gradwarden.compare.comparison"), "run", interrupt)
     code, _, err = run(*words)
     assert code == 130
     assert hint in err
