@@ -216,7 +216,16 @@ def answers() -> tuple[Answer, ...]:
             about="masking",
             effect=None,
             parts=(
-                claim("M1.depth", "... BitDepth(bits=3)", "supported", about="masking"),
+                claim(
+                    "M1.depth",
+                    "... BitDepth(bits=3)",
+                    "supported",
+                    about="masking",
+                    effect=Estimate(value=0.935, low=0.909, high=0.956, n=478),
+                    null=0.5,
+                    smallest=0.1,
+                    unit="share of images saved",
+                ),
                 claim("M1.jpeg", "... JPEG(quality=50)", "supported", about="masking"),
             ),
             says="PGD with the defence's own gradient leaves 94 % where it leaves 22 % undefended.",

@@ -29,7 +29,7 @@ NAMES = [
     "a\u2028b\u2029c & <!-- </style>",
     "%{y}<b>$x$</b>",
 ]
-UNSHOWN = {"id", "figures", "group", "runs", "bound", "claims", "png", "sources", "schema"}
+UNSHOWN = {"id", "figures", "group", "runs", "bound", "claims", "png", "sources", "schema", "unit"}
 
 
 class Reader(HTMLParser):
@@ -218,6 +218,14 @@ def test_a_claim_without_an_effect_of_its_own_shows_its_parts_at_a_glance() -> N
     glance = page[page.index("<caption>The answers at a glance") : page.index('id="claim-C0"')]
     rows = re.findall(r'<span class="claim-id">([\w.]+)</span>', glance)
     assert rows == ["C0", "C1", "C2", "M1", "M1.depth", "M1.jpeg", "M2", "M3"]
+
+
+def test_an_effect_is_shown_with_interval_null_and_smallest_effect() -> None:
+    text = Reader(html.render(comparison())).text
+    assert "36.7 points 95 % interval 24.3 to 49.1, n = 5" in text
+    assert "at least 1.03 log ratio 95 % interval 0.694 to 1.37, n = 5 a factor of 2.81" in text
+    assert "93.5 % of images saved 95 % interval 90.9 % to 95.6 %, n = 478" in text
+    assert "null 50 %, too small to count within ±10 %" in text
 
 
 def test_a_command_is_not_repeated_within_a_card() -> None:

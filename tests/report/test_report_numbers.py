@@ -54,9 +54,17 @@ def test_effects_in_words() -> None:
     e = estimate(0.5, 0.693147, 0.9, bound="at least")
     assert numbers.effect(e, "log ratio") == "at least 0.693 log ratio"
     assert numbers.effect(estimate(1, 2, 3), "") == "2"
-    assert numbers.interval(e) == "95\u00a0% interval 0.5 to 0.9, n = 5"
-    assert numbers.interval(estimate(-math.inf, 1, math.inf, n=1)) == "no interval, n = 1"
-    assert numbers.ends(estimate(0.5, 1, math.inf)) == "0.5 to ∞"
+    assert numbers.interval(e, "log ratio") == "95\u00a0% interval 0.5 to 0.9, n = 5"
+    assert numbers.interval(estimate(-math.inf, 1, math.inf, n=1), "") == "no interval, n = 1"
+    assert numbers.ends(estimate(0.5, 1, math.inf), "") == "0.5 to ∞"
+
+
+def test_a_share_is_said_in_percent() -> None:
+    e = estimate(0.4, 0.6, math.inf)
+    assert numbers.effect(e, "share of rates") == "60\u00a0% of rates"
+    assert numbers.ends(e, "share of rates") == "40\u00a0% to ∞"
+    assert numbers.quantity(0.5, "shares") == "0.5"
+    assert (numbers.words("share of rates"), numbers.words("points")) == ("of rates", "points")
 
 
 def test_a_log_ratio_is_also_a_factor() -> None:

@@ -9,6 +9,7 @@ from gradwarden.core.estimate import Estimate
 from gradwarden.core.records import Table
 
 MINUS = "\N{MINUS SIGN}"
+SHARE = "share "
 NBSP = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASHES = "-\N{EN DASH}\N{EM DASH}"
@@ -48,23 +49,34 @@ def span(low: str, high: str) -> str:
     return f"{low} to {high}"
 
 
+def quantity(value: float, unit: str) -> str:
+    """`value` as its unit wants it: a share in percent, all else as a number."""
+    shared = unit.startswith(SHARE) and math.isfinite(value)
+    return percent(value) if shared else number(value)
+
+
+def words(unit: str) -> str:
+    """The unit after the number: "0.6", "share of rates" is said as "60 %", "of rates"."""
+    return unit.removeprefix(SHARE).strip()
+
+
 def effect(estimate: Estimate, unit: str) -> str:
-    """ "at least 0.69 log ratio"."""
-    words = (estimate.bound, number(estimate.value), unit)
-    return " ".join(word for word in words if word)
+    """ "at least 0.69 log ratio", "60 % of rates"."""
+    said = (estimate.bound, quantity(estimate.value, unit), words(unit))
+    return " ".join(word for word in said if word)
 
 
-def ends(estimate: Estimate) -> str:
+def ends(estimate: Estimate, unit: str) -> str:
     """ "0.52 to 0.86"; one observation has no interval."""
     if math.isinf(estimate.low) and math.isinf(estimate.high):
         return "no interval"
-    return span(number(estimate.low), number(estimate.high))
+    return span(quantity(estimate.low, unit), quantity(estimate.high, unit))
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate, unit: str) -> str:
     """ "95 % interval 0.52 to 0.86, n = 5"."""
-    words = ends(estimate)
-    return f"{words if words == 'no interval' else f'95{NBSP}% interval {words}'}, n = {estimate.n}"
+    said = ends(estimate, unit)
+    return f"{said if said == 'no interval' else f'95{NBSP}% interval {said}'}, n = {estimate.n}"
 
 
 def factor(estimate: Estimate, unit: str) -> str:

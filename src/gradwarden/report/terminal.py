@@ -77,7 +77,7 @@ def _answers(answers: Iterable[Answer]) -> RichTable:
         lines = [_text(answer.claim, "bold"), _text(answer.says)]
         if answer.effect:
             effect = numbers.effect(answer.effect, answer.unit)
-            lines.append(_text(f"{effect} ({numbers.ends(answer.effect)})", "dim"))
+            lines.append(_text(f"{effect} ({numbers.ends(answer.effect, answer.unit)})", "dim"))
         table.add_row(_text(answer.id, "bold"), said, Text("\n").join(lines))
     if not all(answer.counts for answer in flat):
         table.caption = "* does not count without the claims that it depends on"
