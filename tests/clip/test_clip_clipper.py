@@ -201,7 +201,9 @@ def test_state_loads_in_another_order_and_refuses_another_model() -> None:
     first.step()
     other = Clipper(reversed(ps.items()), rule)
     other.load_state_dict(first.state_dict())
-    torch.testing.assert_close(other.state.norms.flip(-1), first.state.norms, rtol=0, atol=0)
+    torch.testing.assert_close(
+        other.states[0].norms.flip(-1), first.states[0].norms, rtol=0, atol=0
+    )
     with pytest.raises(BadInput, match="expected version"):
         other.load_state_dict(first.state_dict() | {"version": 0})
     with pytest.raises(BadInput, match=r"expected rule Quantile\(\), got Quantile\(q=0.5"):

@@ -14,9 +14,17 @@ if TYPE_CHECKING:
     from gradwarden.clip.rule import Measured as Measured
     from gradwarden.clip.rule import Needs as Needs
     from gradwarden.clip.rule import Rule as Rule
+    from gradwarden.clip.rules.adagc import AdaGC as AdaGC
+    from gradwarden.clip.rules.adaptive import Adaptive as Adaptive
+    from gradwarden.clip.rules.agc import AGC as AGC
     from gradwarden.clip.rules.max_norm import MaxNorm as MaxNorm
     from gradwarden.clip.rules.max_value import MaxValue as MaxValue
+    from gradwarden.clip.rules.median_multiple import MedianMultiple as MedianMultiple
     from gradwarden.clip.rules.quantile import Quantile as Quantile
+    from gradwarden.clip.rules.skip_spikes import SkipSpikes as SkipSpikes
     from gradwarden.clip.rules.zscore import ZScore as ZScore
+    from gradwarden.clip.transform import Transform as Transform
+    from gradwarden.clip.transforms.stable_spam import StableSPAM as StableSPAM
+    from gradwarden.clip.transforms.u_clip import UClip as UClip
 
 __all__, __getattr__, __dir__ = lazy(__name__)

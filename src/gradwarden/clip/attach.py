@@ -15,16 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradwarden.clip.engine import Clipped, Engine, OnNonfinite
+from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules
 from gradwarden.clip.parameters import named
 from gradwarden.clip.recorder import Recorder
-from gradwarden.clip.rule import Rule
+from gradwarden.clip.rules.adaptive import Adaptive
 from gradwarden.core.errors import BadInput
+
+DEFAULT = Adaptive()
 
 
 def attach(
     optimizer: torch.optim.Optimizer,
-    rule: Rule[Any],
+    rule: Rules = DEFAULT,
     *,
     model: nn.Module | None = None,
     on_nonfinite: OnNonfinite = "skip",
@@ -63,7 +65,7 @@ class Guard:
         self._close = weakref.finalize(self, recorder.close) if recorder else None
 
     @property
-    def rule(self) -> Rule[Any]:
+    def rule(self) -> Rules:
         return self._engine.rule
 
     @property

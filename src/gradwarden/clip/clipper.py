@@ -7,15 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from gradwarden.clip.engine import Clipped, Engine, OnNonfinite
+from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules
 from gradwarden.clip.parameters import named, numbered
-from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.core.errors import BadInput
 
 
 class Clipper:
-    """Clips the gradients of `named_parameters` by `rule`.
+    """Clips the gradients of `named_parameters` by `rule`, or by one for each name pattern.
 
     `on_nonfinite` says what happens where a gradient is NaN or infinite: "skip" sets all gradients
     to None, so that the optimizer does nothing, "zero" makes them zero (momentum and weight decay
@@ -29,7 +28,7 @@ class Clipper:
     def __init__(
         self,
         named_parameters: Iterable[tuple[str, Tensor]],
-        rule: Rule[Any],
+        rule: Rules,
         *,
         on_nonfinite: OnNonfinite = "skip",
         max_skips: int | None = 100,
@@ -37,13 +36,13 @@ class Clipper:
         self._engine = Engine(named(named_parameters), rule, on_nonfinite, max_skips)
 
     @property
-    def rule(self) -> Rule[Any]:
+    def rule(self) -> Rules:
         return self._engine.rule
 
     @property
-    def state(self) -> Any:
-        """The rule's state, a NamedTuple of tensors."""
-        return self._engine.parts[0].state
+    def states(self) -> list[Any]:
+        """The state of each rule, a NamedTuple of tensors."""
+        return [part.state for part in self._engine.parts]
 
     def step(self) -> Clipped:
         """Clip in place. Raises BadInput where no parameter has a gradient."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -19,9 +20,14 @@ from gradwarden.clip.norm import Powers
 from gradwarden.clip.parameters import home_of
 from gradwarden.clip.part import Answer, Home, Measurement, Part
 from gradwarden.clip.rule import Rule
+from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.clip.transform import Transform, TransformPart
 from gradwarden.core.errors import BadInput, NonFiniteGradient
 
 OnNonfinite = Literal["skip", "zero", "raise", "keep"]
+# One rule for all parameters, or one for each name pattern: the first that fits counts, None leaves
+# its parameters as they are.
+Rules = Rule[Any] | Transform[Any] | Mapping[str, Rule[Any] | Transform[Any] | None]
 VERSION = 1
 
 
@@ -58,7 +64,7 @@ class Decision(NamedTuple):
     """What is to be done to the gradients; nothing is done yet."""
 
     clipped: Clipped
-    parts: list[tuple[Part, Measurement, Answer]]
+    parts: list[tuple[Part | TransformPart, Measurement, Answer]]
     drop: Tensor | None  # [] bool, a rule says that the step is to be skipped
 
 
@@ -68,7 +74,7 @@ class Engine:
     def __init__(
         self,
         params: Mapping[str, Tensor],
-        rule: Rule[Any],
+        rule: Rules,
         on_nonfinite: OnNonfinite = "skip",
         max_skips: int | None = 100,
     ) -> None:
@@ -78,12 +84,10 @@ class Engine:
             )
         if max_skips is not None and max_skips < 1:
             raise BadInput(f"max_skips must be at least 1 step, or None, got {max_skips}")
-        if not (hasattr(rule, "step") and hasattr(rule, "init") and hasattr(rule, "needs")):
-            raise BadInput(f"expected a rule such as MaxNorm(1.0), got {rule!r}")
         self.rule, self.on_nonfinite, self.max_skips = rule, on_nonfinite, max_skips
         self.names, self.params = list(params), list(params.values())
         self.home = Home(home_of(self.params))
-        self.parts = [Part(rule, params, self.home)]
+        self.parts = [_part(r, held, self.home) for r, held in _assigned(rule, params)]
         self.steps = 0
         self.skips = torch.zeros((), dtype=torch.int64, device=self.home.device)  # in a row
 
@@ -184,6 +188,38 @@ class Engine:
             part.state = state
         self.steps = int(saved["steps"])
         self.skips = torch.full_like(self.skips, int(saved["skips"]))
+
+
+def _part(
+    rule: Rule[Any] | Transform[Any] | None, params: Mapping[str, Tensor], home: Home
+) -> Part | TransformPart:
+    if rule is None:
+        return Part(MaxNorm(math.inf), params, home)  # measured all the same: a NaN there counts
+    if isinstance(rule, Transform):
+        return TransformPart(rule, params, home)
+    if isinstance(rule, Rule):
+        return Part(rule, params, home)
+    raise BadInput(f"expected a rule such as MaxNorm(1.0), got {rule!r}")
+
+
+def _assigned(
+    rules: Rules, params: Mapping[str, Tensor]
+) -> list[tuple[Rule[Any] | Transform[Any] | None, dict[str, Tensor]]]:
+    """Each rule with the parameters that it is for. Raises BadInput for one left over."""
+    if not isinstance(rules, Mapping):
+        return [(rules, dict(params))]
+    held: dict[str, dict[str, Tensor]] = {pattern: {} for pattern in rules}
+    for name, param in params.items():
+        pattern = next((p for p in rules if fnmatchcase(name, p)), None)
+        if pattern is None:
+            raise BadInput(
+                f"no pattern of {list(rules)} fits the parameter {name!r}: add '*' for the rest"
+            )
+        held[pattern][name] = param
+    for pattern, chosen in held.items():
+        if not chosen:
+            raise BadInput(f"the pattern {pattern!r} fits no parameter that is left to it")
+    return [(rules[pattern], chosen) for pattern, chosen in held.items()]
 
 
 def _together(parts: list[Measurement]) -> Tensor:

@@ -7,7 +7,7 @@ holds, guards against values that are not finite, saves and restores.
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ class Measured(NamedTuple):
     loss: Tensor | None = None  # [], NaN where the caller gave none
 
 
+@runtime_checkable
 class Rule(Protocol[State]):
     """Every tensor of a state ends in the dimensions S, so that each entry stands alone.
 

@@ -1,0 +1,1 @@
+"""What changes the values of gradients instead of bounding them, one a file."""
