@@ -44,7 +44,7 @@ bench: .venv/.dev ## Measure against peers on this machine; figures go to benchm
 
 docs: .venv/.docs ## Build the documentation into site/, under a minute
 	@echo "Building the documentation into site/."
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## Delete caches and built files; keeps .venv and report/
 	rm -rf site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
