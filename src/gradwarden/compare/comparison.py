@@ -188,7 +188,7 @@ def _seconds(runs: tuple[Run, ...], elapsed: float, reused: int) -> Table:
     rows.append(Row(cells=("all runs", str(len(runs)), f"{total:.1f}", "100 %"), pick=True))
     return Table(
         title="Where the seconds went",
-        columns=("runs of", "number", "core seconds", "share"),
+        columns=("runs of", "number", "seconds in a worker", "share"),
         rows=tuple(rows),
         note=(
             f"{elapsed:.0f} s on the clock with two workers of one thread each; {reused} of "

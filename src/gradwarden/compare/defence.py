@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.noise import Noise
-from gradwarden.attack.pgd import PGD
+from gradwarden.audit.examine import ADAPTIVE, NAIVE
 from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.clip.attach import attach
 from gradwarden.clip.rule import Rule
@@ -27,8 +26,6 @@ from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
 from gradwarden.tasks.digits_cnn import DigitsCNN
 
-NAIVE = (FGSM(), PGD(steps=40))
-ADAPTIVE = (PGD(steps=40, restarts=2), PGD(steps=40, loss="margin", restarts=2))
 RADII = (0.025, 0.05, 0.1, 0.2)
 CURVE_IMAGES = 100
 PICTURES = 4

@@ -22,8 +22,8 @@ def defended_by(results: Results, defence: str) -> Defended | None:
 
 
 def saved(control: Defended, defence: Defended, attacker: str) -> Estimate:
-    """Share of the images that `attacker` takes from the undefended net, but noise of the same size
-    does not, that stay right under the defence."""
+    """Of the images that the undefended net loses to `attacker`, but not to noise of the same size,
+    the share that stays right under the defence."""
     fallen = [
         n == "1" and a == "0"
         for n, a in zip(control.noise, getattr(control, attacker), strict=True)
@@ -45,12 +45,12 @@ def claim(
         _part(f"{id}.{n}", control, run, attacker, about) for n, run in enumerate(runs, 1)
     )
     whole = parts[0] if len(parts) == 1 else None
-    says = f"Of the images that {ATTACKER[attacker]} takes from the undefended net, " + "; ".join(
+    says = f"Of the images lost to {ATTACKER[attacker]} without a defence, " + "; ".join(
         f"{run.defence} saves {share(saved(control, run, attacker))}" for run in runs
     )
     how = (
-        f"Share of the images that {ATTACKER[attacker]} takes from the undefended net (and random "
-        "noise of the same size does not) that stay right under the defence, same images and "
+        f"Of the images that the undefended net loses to {ATTACKER[attacker]}, but not to random "
+        "noise of the same size, the share that stays right under the defence; same images and "
         "attacks. Null one half, smallest effect 10 points from it; exact Clopper-Pearson "
         "interval. Accuracies in the table: exact McNemar p-value against the undefended net."
     )
