@@ -150,6 +150,8 @@ def test_measured_places_get_their_ticks_unless_they_crowd() -> None:
     assert axes.measured([8.0, 11.0, 16.0, 8.0], log=True)["tickvals"] == [8, 11, 16]
     assert axes.measured([0.0, 0.1, 1.0], log=False)["ticktext"] == ["0", "0.1", "1"]
     assert axes.measured([0.0, 0.01, 1.0], log=False) == {}
+    assert axes.measured([1.0, 10.0, 200.0], log=False) == {}
+    assert axes.measured([1.0, 10.0, 200.0], log=True)["tickvals"] == [1, 10, 200]
     assert axes.measured([float(i) for i in range(9)], log=False) == {}
     assert axes.measured([0.0, 1.0], log=True) == {}
     assert axes.measured([3.0], log=False) == {}
