@@ -53,7 +53,9 @@ def backward(net: nn.Module, i: int, factor: float = 1.0) -> None:
 
 
 def snapshot(net: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
-    return copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+    state = optimizer.state_dict()
+    state.pop("gradwarden", None)
+    return copy.deepcopy((net.state_dict(), state))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -104,7 +106,10 @@ def test_attached_is_clipper_then_step(make: Any, options: Any) -> None:
         assert [float(x) for x in guard.last[:2]] == pytest.approx(
             [float(x) for x in result[:2]], nan_ok=True
         )
-    assert same(snapshot(hooked, first), snapshot(explicit, second))
+    if options.get("fused"):  # the kernel divides where the explicit form multiplies
+        torch.testing.assert_close(snapshot(hooked, first), snapshot(explicit, second))
+    else:
+        assert same(snapshot(hooked, first), snapshot(explicit, second))
     assert guard.steps == 8
 
 

@@ -2,26 +2,42 @@
 
 A step that is to be skipped runs without gradients: the hook before it sets them to None, the hook
 after it puts the same objects back. So parameters, optimizer state and step counts are left as
-they were by every optimizer of torch.
+they were by every optimizer of torch. Where the step itself raises, the second hook does not run,
+and the gradients of a skipped step stay None.
 """
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules
+from gradwarden.clip.closure import Rollback
+from gradwarden.clip.engine import (
+    Assignment,
+    Clipped,
+    Decision,
+    Engine,
+    OnNonfinite,
+    Rules,
+    assign,
+)
+from gradwarden.clip.fold import Fold
 from gradwarden.clip.parameters import named
+from gradwarden.clip.part import Part
 from gradwarden.clip.recorder import Recorder
 from gradwarden.clip.rules.adaptive import Adaptive
+from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.core.errors import BadInput
 
 DEFAULT = Adaptive()
+KEY = "gradwarden"  # in the optimizer's state_dict
 
 
 def attach(
@@ -35,17 +51,24 @@ def attach(
 ) -> Guard:
     """From now on every `optimizer.step()` measures, guards and clips the gradients first.
 
-    `model` gives the parameters their names in reports. `record` is a file that gets one line of
-    JSON a step. See Clipper for `on_nonfinite` and `max_skips`. Raises BadInput.
+    `model` gives the parameters their names in reports and for name patterns. `record` is a file
+    that gets one line of JSON a step. See Clipper for `rule`, `on_nonfinite` and `max_skips`.
+
+    GradScaler, gradient accumulation, closures and fused optimizers need no further words: norms
+    are of the gradients that the optimizer is about to use. Where `rule` is a MaxNorm, a parameter
+    group with an entry "max_norm" is clipped by itself, to what is there at each step: a scheduler
+    may change it. The state travels inside `optimizer.state_dict()`. Raises BadInput.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise BadInput(f"expected a torch optimizer, got {type(optimizer).__name__}")
     for hook in optimizer._optimizer_step_pre_hooks.values():
         if isinstance(getattr(hook, "__self__", None), Guard):
             raise BadInput("this optimizer has a guard already: detach that one first")
-    engine = Engine(named(_names(optimizer, model)), rule, on_nonfinite, max_skips)
+    params = named(_names(optimizer, model))
+    assigned = _by_group(optimizer, rule, params) or assign(rule, params)
+    engine = Engine(assigned, on_nonfinite, max_skips)
     recorder = None if record is None else Recorder(record, repr(rule), engine.names)
-    return Guard(optimizer, engine, recorder)
+    return Guard(optimizer, rule, engine, recorder)
 
 
 class Guard:
@@ -54,24 +77,49 @@ class Guard:
     last: Clipped | None = None  # of the last step that had gradients
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, engine: Engine, recorder: Recorder | None
+        self,
+        optimizer: torch.optim.Optimizer,
+        rule: Rules,
+        engine: Engine,
+        recorder: Recorder | None,
     ) -> None:
+        self.rule = rule
         self._engine, self._recorder = engine, recorder
+        self._fold, self._rollback = Fold(optimizer), Rollback(optimizer)
         self._held: list[tuple[Tensor, Tensor]] = []
+        self._loss: Tensor | None = None
+        self._groups = {
+            id(p): group
+            for group in optimizer.param_groups
+            if "max_norm" in group
+            for p in group["params"]
+        }
         self._hooks = [
             optimizer.register_step_pre_hook(self._before),
             optimizer.register_step_post_hook(self._after),
+            optimizer.register_state_dict_post_hook(self._saving),
+            optimizer.register_load_state_dict_pre_hook(self._loading),
         ]
         self._close = weakref.finalize(self, recorder.close) if recorder else None
-
-    @property
-    def rule(self) -> Rules:
-        return self._engine.rule
 
     @property
     def steps(self) -> int:
         """Steps that had gradients, skipped ones included."""
         return self._engine.steps
+
+    @property
+    def syncs(self) -> bool:
+        """Whether a step waits for an accelerator: policy "skip" or "raise" without a fused kernel."""
+        if self._engine.home.at_hand:
+            return False
+        drops = any(getattr(p.rule, "needs", None) and p.rule.needs.skips for p in self._parts())
+        asks = self._engine.on_nonfinite == "raise" or drops
+        return asks or (self._engine.on_nonfinite == "skip" and not self._foldable())
+
+    def observe(self, loss: Tensor | float) -> None:
+        """Tells rules that look at it the loss of the step to come; a closure's loss is seen so."""
+        value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
+        self._loss = value.float().to(self._engine.home.device)
 
     def detach(self) -> None:
         """Takes the hooks off and writes what is left of the record. May be called twice."""
@@ -87,42 +135,125 @@ class Guard:
         """Raises BadInput if `saved` is of another version, rule or model; nothing is changed then."""
         self._engine.load_state_dict(saved)
 
+    # Hooks ---------------------------------------------------------------------------------------
+
     def _before(self, optimizer: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._held = []
+        self._fold.restore()  # of a step that raised
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
             self._clip()
             return None
+        self._rollback.begin()
         if "closure" in kwargs:
             return args, kwargs | {"closure": self._wrapped(closure)}
         return (args[0], self._wrapped(closure), *args[2:]), kwargs
+
+    def _after(self, optimizer: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._fold.restore()
+        if self._held:
+            self._rollback.undo()
+        self._rollback.end()
+        for p, grad in self._held:
+            p.grad = grad
+        self._held = []
+
+    # Where a compiled region calls the optimizer, the hooks run outside of it: they branch on values
+    # and set attributes, which a trace would freeze. The mark is what torch.compiler.disable sets;
+    # calling that would import the compiler, two seconds, for everybody.
+    _before._torchdynamo_disable = True  # type: ignore[attr-defined]
+    _after._torchdynamo_disable = True  # type: ignore[attr-defined]
 
     def _wrapped(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The gradients come to be inside a closure, so that is where they are clipped."""
 
         def clipped() -> Any:
+            if self._held:  # the step is lost: no further evaluation can save it
+                return self._lost
             loss = closure()
-            self._clip()
+            if loss is not None:
+                self.observe(loss)
+            self._clip(fold=False)
+            self._lost = loss
             return loss
 
         return clipped
 
-    def _clip(self) -> None:
-        decision = self._engine.decide()
+    _lost: Any = None
+
+    def _clip(self, fold: bool = True) -> None:
+        self._follow_groups()
+        scale = self._fold.scale
+        decision = self._engine.decide(scale, self._loss)
+        self._loss = None
         if decision is None:
             return
         self.last = decision.clipped
         if self._recorder is not None:
             self._recorder.add(self._engine.steps, decision.clipped)
+        if fold and self._foldable() and self._folded(decision):
+            return
+        if scale is not None and self._engine.unscale(decision, scale):
+            self._fold.unscaled()
         if self._engine.settle(decision):
             self._held = [(p, p.grad) for p in self._engine.params if p.grad is not None]
             for p, _ in self._held:
                 p.grad = None
 
-    def _after(self, optimizer: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for p, grad in self._held:
-            p.grad = grad
-        self._held = []
+    def _foldable(self) -> bool:
+        """One coefficient for all, and a kernel that takes it."""
+        parts = self._parts()
+        return (
+            self._fold.supported
+            and len(parts) == 1
+            and isinstance(parts[0], Part)
+            and parts[0].rule.scope == "total"
+        )
+
+    def _folded(self, decision: Decision) -> bool:
+        """Leaves clipping, and on an accelerator skipping, to the kernel where it can do that."""
+        clipped = decision.clipped
+        if self._engine.home.at_hand:
+            if not clipped.finite or float(clipped.coefficient) in (0.0, 1.0):
+                return False
+            self._fold.clip(float(clipped.coefficient))
+            return True
+        if self._engine.on_nonfinite != "skip" or self._fold.begin_uninitialised():
+            return False
+        drop = clipped.finite.logical_not()
+        if decision.drop is not None:
+            drop = drop.logical_or(decision.drop)
+        self._fold.clip(torch.where(drop, 1.0, clipped.coefficient), drop)
+        self._engine.watch(clipped)
+        return True
+
+    def _parts(self) -> list[Any]:
+        return list(self._engine.parts)
+
+    def _follow_groups(self) -> None:
+        """Takes over what a parameter group says now."""
+        if not self._groups:
+            return
+        for part in self._engine.parts:
+            group = self._groups.get(id(part.params[0]))
+            rule = part.rule
+            if group is None or not isinstance(rule, MaxNorm):
+                continue
+            if group["max_norm"] != rule.max_norm:
+                part.rule = replace(rule, max_norm=float(group["max_norm"]))
+
+    def _saving(self, optimizer: object, state_dict: dict[str, Any]) -> dict[str, Any]:
+        return state_dict | {KEY: self.state_dict()}
+
+    def _loading(self, optimizer: object, state_dict: dict[str, Any]) -> dict[str, Any]:
+        if KEY not in state_dict:
+            warnings.warn(
+                "this optimizer checkpoint has no state of gradwarden.clip: the rule starts anew",
+                stacklevel=4,
+            )
+            return state_dict
+        self.load_state_dict(state_dict[KEY])
+        return {key: value for key, value in state_dict.items() if key != KEY}
 
 
 def _names(optimizer: torch.optim.Optimizer, model: nn.Module | None) -> list[tuple[str, Tensor]]:
@@ -134,3 +265,21 @@ def _names(optimizer: torch.optim.Optimizer, model: nn.Module | None) -> list[tu
         for i, (p, name) in enumerate(zip(group["params"], own, strict=True)):
             pairs.append((known.get(id(p)) or name or f"group {g} parameter {i}", p))
     return pairs
+
+
+def _by_group(
+    optimizer: torch.optim.Optimizer, rule: Rules, params: Mapping[str, Tensor]
+) -> list[Assignment]:
+    """One rule for each parameter group, where one has a "max_norm" of its own; else none."""
+    if not any("max_norm" in group for group in optimizer.param_groups):
+        return []
+    if not isinstance(rule, MaxNorm):
+        raise BadInput(f'parameter groups with "max_norm" need the rule MaxNorm, got {rule!r}')
+    names = {id(p): name for name, p in params.items()}
+    return [
+        (
+            replace(rule, max_norm=float(group.get("max_norm", rule.max_norm))),
+            {names[id(p)]: p for p in group["params"]},
+        )
+        for group in optimizer.param_groups
+    ]

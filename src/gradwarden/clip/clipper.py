@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules
+from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules, assign
 from gradwarden.clip.parameters import named, numbered
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.core.errors import BadInput
@@ -33,20 +34,22 @@ class Clipper:
         on_nonfinite: OnNonfinite = "skip",
         max_skips: int | None = 100,
     ) -> None:
-        self._engine = Engine(named(named_parameters), rule, on_nonfinite, max_skips)
-
-    @property
-    def rule(self) -> Rules:
-        return self._engine.rule
+        self.rule = rule
+        self._engine = Engine(assign(rule, named(named_parameters)), on_nonfinite, max_skips)
+        self._left: tuple[Tensor, int] | None = None  # a gradient of the last step, its version
 
     @property
     def states(self) -> list[Any]:
         """The state of each rule, a NamedTuple of tensors."""
         return [part.state for part in self._engine.parts]
 
-    def step(self) -> Clipped:
-        """Clip in place. Raises BadInput where no parameter has a gradient."""
-        decision = self._engine.decide()
+    def step(self, loss: Tensor | float | None = None) -> Clipped:
+        """Clip in place; `loss` is for rules that look at it.
+
+        Raises BadInput where no parameter has a gradient, or none has changed since the last step.
+        """
+        self._check_fresh()
+        decision = self._engine.decide(loss=None if loss is None else torch.as_tensor(loss).float())
         if decision is None:
             raise BadInput(
                 "no parameter has a gradient: call step after backward, before zero_grad, once"
@@ -54,7 +57,21 @@ class Clipper:
         if self._engine.settle(decision):
             for param in self._engine.params:
                 param.grad = None
+        grads = [p.grad for p in self._engine.params if p.grad is not None]
+        smallest = min(grads, key=Tensor.numel, default=None)
+        self._left = None if smallest is None else (smallest, smallest._version)
         return decision.clipped
+
+    def _check_fresh(self) -> None:
+        """The smallest gradient is held on to, so that its identity says whether it is the same."""
+        if self._left is None:
+            return
+        grad, version = self._left
+        if grad._version == version and any(p.grad is grad for p in self._engine.params):
+            raise BadInput(
+                "these gradients were clipped already: call step once between backward and "
+                "optimizer.step, and zero_grad before the next backward"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return self._engine.state_dict()

@@ -8,7 +8,7 @@ unconditionally, and only the policies that must know read one flag.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -28,6 +28,7 @@ OnNonfinite = Literal["skip", "zero", "raise", "keep"]
 # One rule for all parameters, or one for each name pattern: the first that fits counts, None leaves
 # its parameters as they are.
 Rules = Rule[Any] | Transform[Any] | Mapping[str, Rule[Any] | Transform[Any] | None]
+Assignment = tuple[Rule[Any] | Transform[Any] | None, dict[str, Tensor]]
 VERSION = 1
 
 
@@ -73,8 +74,7 @@ class Engine:
 
     def __init__(
         self,
-        params: Mapping[str, Tensor],
-        rule: Rules,
+        assigned: Sequence[Assignment],
         on_nonfinite: OnNonfinite = "skip",
         max_skips: int | None = 100,
     ) -> None:
@@ -84,12 +84,14 @@ class Engine:
             )
         if max_skips is not None and max_skips < 1:
             raise BadInput(f"max_skips must be at least 1 step, or None, got {max_skips}")
-        self.rule, self.on_nonfinite, self.max_skips = rule, on_nonfinite, max_skips
-        self.names, self.params = list(params), list(params.values())
+        self.on_nonfinite, self.max_skips = on_nonfinite, max_skips
+        self.names = [name for _, held in assigned for name in held]
+        self.params = [p for _, held in assigned for p in held.values()]
         self.home = Home(home_of(self.params))
-        self.parts = [_part(r, held, self.home) for r, held in _assigned(rule, params)]
+        self.parts = [_part(rule, held, self.home) for rule, held in assigned]
         self.steps = 0
         self.skips = torch.zeros((), dtype=torch.int64, device=self.home.device)  # in a row
+        self._seen: tuple[Tensor, torch.cuda.Event] | None = None  # `skips` on its way to the host
 
     @torch.no_grad()
     def decide(self, scale: Tensor | None = None, loss: Tensor | None = None) -> Decision | None:
@@ -141,7 +143,31 @@ class Engine:
             part.clip(m, answer, finite)
         if self.on_nonfinite == "zero" and not self.home.at_hand:
             self._wipe(decision)
+            self.watch(decision.clipped)
         return False
+
+    @torch.no_grad()
+    def unscale(self, decision: Decision, scale: Tensor) -> bool:
+        """Divides the gradients by `scale` [] where a part needs their values. True: it did."""
+        if all(isinstance(p, Part) and p.rule.scope != "element" for p in self.parts):
+            return False
+        for _, m, _ in decision.parts:
+            apply.scale([p for p in m.found.params if p.grad is not None], scale.reciprocal())
+        return True
+
+    def watch(self, last: Clipped) -> None:
+        """`check`, where the count is on an accelerator: asked for now, looked at when it comes."""
+        if self.max_skips is None or not self.skips.is_cuda:
+            return
+        if self._seen is not None and self._seen[1].query():
+            many, self._seen = int(self._seen[0]), None
+            if many >= self.max_skips:
+                self.check(last)
+        if self._seen is None and self.steps % min(self.max_skips, 64) == 0:
+            host = torch.empty((), dtype=torch.int64, pin_memory=True)
+            host.copy_(self.skips, non_blocking=True)
+            self._seen = (host, torch.cuda.Event())
+            self._seen[1].record()
 
     def _nonfinite(self, decision: Decision) -> bool:
         if self.on_nonfinite == "raise":
@@ -202,9 +228,7 @@ def _part(
     raise BadInput(f"expected a rule such as MaxNorm(1.0), got {rule!r}")
 
 
-def _assigned(
-    rules: Rules, params: Mapping[str, Tensor]
-) -> list[tuple[Rule[Any] | Transform[Any] | None, dict[str, Tensor]]]:
+def assign(rules: Rules, params: Mapping[str, Tensor]) -> list[Assignment]:
     """Each rule with the parameters that it is for. Raises BadInput for one left over."""
     if not isinstance(rules, Mapping):
         return [(rules, dict(params))]
