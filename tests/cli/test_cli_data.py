@@ -100,7 +100,14 @@ def test_safetensors_where_it_is_installed_and_the_hint_where_not(
     with pytest.raises(MissingExtra, match=r"pip install 'gradwarden\[safetensors\]'"):
         load("d.safetensors")
     fake: Any = types.ModuleType("safetensors.torch")
-    fake.load_file = lambda path: {"x": X, "y": Y} if path == Path("d.safetensors") else {}
+    fake.load_file = lambda path: {"x": X, "y": Y}
     monkeypatch.setitem(sys.modules, "safetensors", types.ModuleType("safetensors"))
     monkeypatch.setitem(sys.modules, "safetensors.torch", fake)
     assert torch.equal(load("d.safetensors")[0], X)
+
+    def fail(_: Path) -> None:
+        raise type("SafetensorError", (Exception,), {})("header too small")
+
+    fake.load_file = fail
+    with pytest.raises(BadInput, match=r"cannot read d.safetensors as .*: header too small"):
+        load("d.safetensors")

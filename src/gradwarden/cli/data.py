@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradwarden.cli.named import made
-from gradwarden.core.errors import BadInput, MissingExtra
+from gradwarden.core.errors import BadInput, GradwardenError, MissingExtra
 
 
 def load(text: str) -> tuple[Tensor, Tensor]:
@@ -51,7 +50,9 @@ def _read(path: Path) -> object:
             f"{path} holds more than tensors, which could run code when it is read: save a dict "
             "of the tensors x and y"
         ) from None
-    except (OSError, ValueError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile) as why:
+    except GradwardenError:
+        raise
+    except Exception as why:  # each format has errors of its own, safetensors' under no builtin one
         raise BadInput(f"cannot read {path} as {path.suffix}: {_line(why)}") from why
 
 
