@@ -121,3 +121,20 @@ def test_the_numbers_can_be_read_without_scripts(pages: Path, browser: Browser) 
         page.locator("#figure-loss-by-rate summary").click()
         assert page.locator("#figure-loss-by-rate td").first.inner_text() == "2.61 (2.58 to 2.64)"
         assert not page.locator(".copy").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_labels_of_the_accuracy_axis_stand_where_the_bars_say(
+    pages: Path, browser: Browser, width: int
+) -> None:
+    """Label i of 5 at the quarter that the interval bars measure from."""
+    with opened(browser, pages / "audit.html", viewport={"width": width, "height": 800}) as page:
+        off = page.evaluate(
+            """() => {
+                const bar = document.querySelector('.level .bar').getBoundingClientRect();
+                return [...document.querySelectorAll('.level-axis span')].map((label, i) =>
+                    Math.abs(label.getBoundingClientRect().left - bar.left - bar.width * i / 4));
+            }"""
+        )
+    assert len(off) == 5
+    assert max(off) < 1.5
