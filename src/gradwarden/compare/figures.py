@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradwarden.compare.claims.words import COMMAND
+from gradwarden.compare.claims.words import ATTACK, TRAIN
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import SMOOTH, Defended, Grown, Results, Trained
@@ -47,7 +47,7 @@ def gallery(results: Results) -> tuple[Gallery, ...]:
                 "defended net takes it for. Where possible the pairs are ones that FGSM and PGD "
                 "with the defence's own gradient had missed."
             ),
-            command=COMMAND,
+            command=ATTACK,
         ),
     )
 
@@ -86,7 +86,7 @@ def _rates(key: tuple[str, str], ladder: Ladder) -> Figure:
             "Mean over seeds, band from the best to the worst seed; lower is better. Seeds whose "
             "weights end non-finite have no figure and are left out here, but counted as diverged."
         ),
-        command=COMMAND,
+        command=TRAIN,
     )
 
 
@@ -130,7 +130,7 @@ def _explosion(ladder: Ladder, picks: Picks) -> Figure:
             "The same weights and batches with and without clipping, at the lowest rate at which "
             "this seed diverges without it. Dashed: thresholds, where finite."
         ),
-        command=COMMAND,
+        command=TRAIN,
     )
 
 
@@ -162,7 +162,7 @@ def _curves(ladder: Ladder) -> Figure:
         y_title=f"loss in nats per character, mean of {SMOOTH} steps and all seeds",
         series=tuple(series),
         says="Best rate: lowest mean validation bits. The target is what bigram counts reach.",
-        command=COMMAND,
+        command=TRAIN,
     )
 
 
@@ -191,7 +191,7 @@ def _growth(along: str, runs: Sequence[Grown]) -> Figure:
         y_title="decimal logarithm of the gradient norm",
         series=tuple(series),
         says="Mean over seeds, band from the smallest to the largest; a straight rise is exponential.",
-        command=COMMAND,
+        command=TRAIN,
     )
 
 
@@ -223,5 +223,5 @@ def _radius(runs: Sequence[Defended]) -> Figure:
             "defence's own gradient; solid: the adaptive attack too. Where the two part, the "
             "robustness was only apparent."
         ),
-        command=COMMAND,
+        command=ATTACK,
     )

@@ -48,7 +48,7 @@ class GrowthJob:
     def state(self) -> str:
         if not self.steps:
             return "fresh"
-        return f"exploding (worst of {self.steps} unclipped steps, SGD {self.rate:g})"
+        return f"worst of {self.steps} unclipped steps of SGD {self.rate:g}"
 
     @property
     def arm(self) -> str:

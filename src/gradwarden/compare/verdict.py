@@ -145,7 +145,12 @@ TABLE: tuple[Rule, ...] = (
     _row("pro", MASK, "Stops attackers who follow the gradient. {M1}", M1=SUPPORTED),
     _row("pro", MASK, "Held against the adaptive attack found here. {M2}", M2=SUPPORTED),
     _row("con", MASK, "Did not stop even the plain gradient attacks. {M1}", M1=REFUTED),
-    _row("con", MASK, "Did not stop every plain gradient attack measurably. {M1}", M1=OPEN),
+    _row(
+        "con",
+        MASK,
+        "Stopping attackers who follow the gradient could not be shown for every mask. {M1}",
+        M1=OPEN,
+    ),
     _row(
         "con",
         MASK,
@@ -240,8 +245,9 @@ def holds(rule: Rule, answers: Mapping[str, Answer]) -> bool:
 
 
 def contender(name: str, answers: Mapping[str, Answer]) -> Contender:
+    """One side of the page; `name` is CLIP or MASK."""
     return Contender(
-        name=name,
+        name=f"Gradient {name}",
         what=WHAT[name],
         pros=points("pro", name, answers),
         cons=points("con", name, answers),
@@ -267,5 +273,6 @@ def _said(id: str, answers: Mapping[str, Answer]) -> str:
 
 def _filled(text: str, answers: Mapping[str, Answer]) -> str:
     for id, said in answers.items():
-        text = text.replace("{" + id + "}", said.says)
+        inside = said.says[:1].lower() + said.says[1:]  # after a colon the sentence goes on
+        text = text.replace(": {" + id + "}", f": {inside}").replace("{" + id + "}", said.says)
     return text

@@ -55,10 +55,10 @@ def _part(n: int, key: tuple[str, str, str], runs: list[Grown]) -> Answer:
     factor = math.exp(min(700.0, slope.value))
     return judged(
         id=f"{ID}.{n}",
-        claim=f"In {_article(state)} {net} net gradients grow exponentially with {along}.",
+        claim=f"Gradients grow exponentially with {along}: {net}, {state}.",
         about="clipping",
         says=(
-            f"{state} {net}: slope {plain(slope)} per {UNIT[along]}, a factor of "
+            f"{net}, {state}: slope {plain(slope)} per {UNIT[along]}, a factor of "
             f"{number(factor)} for each {UNIT[along]} more."
         ),
         how=f"Slope of the log gradient norm per {UNIT[along]}, null 0.",
@@ -67,10 +67,6 @@ def _part(n: int, key: tuple[str, str, str], runs: list[Grown]) -> Answer:
         smallest=SMALLEST[along],
         unit=f"log norm per {UNIT[along]}",
     )
-
-
-def _article(state: str) -> str:
-    return f"an {state}" if state[0] in "aeiou" else f"a {state}"
 
 
 def _table(groups: dict[tuple[str, str, str], list[Grown]]) -> Table:

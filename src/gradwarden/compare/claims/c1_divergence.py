@@ -38,7 +38,8 @@ def judge(results: Results, picks: Picks) -> Answer:
         about="clipping",
         says=(
             f"Of {len(pairs)} pairs of runs, {without} diverged without clipping ({bad} of them "
-            f"with NaN or infinity) and {with_} with it: {points(effect)} fewer.{_others(groups, picks)}"
+            f"with NaN or infinity) and {with_} with it, a difference of {points(effect)}."
+            f"{_others(groups, picks)}"
         ),
         how=(
             "Share of the rates at which a run diverges (a non-finite loss or gradient, or the "

@@ -11,7 +11,7 @@ from gradwarden.compare.results import Results
 from gradwarden.core.records import Answer
 
 ID = "H2"
-CLAIM = "Control: adversarial training makes the model secure."
+CLAIM = "Control: adversarial training holds under the same test."
 
 
 def judge(results: Results, picks: Picks) -> Answer:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from gradwarden.core.estimate import Estimate, answer
 from gradwarden.core.records import Answer, Table
 
-COMMAND = "gradwarden compare"
+TRAIN, ATTACK = "gradwarden compare lstm-text", "gradwarden compare digits-cnn"
+REPRODUCE = {"clipping": TRAIN, "masking": ATTACK, "hardening": ATTACK}  # by what a claim is about
 
 
 def number(value: float) -> str:
@@ -35,8 +36,8 @@ def share(e: Estimate) -> str:
 
 
 def points(e: Estimate) -> str:
-    """A difference of proportions in percentage points."""
-    return f"{100 * e.value:+.0f} points [{100 * e.low:+.0f}, {100 * e.high:+.0f}]"
+    """A difference of proportions in percentage points: "30 points [18, 42]"."""
+    return f"{100 * e.value:.0f} points [{100 * e.low:.0f}, {100 * e.high:.0f}]"
 
 
 def _bound(e: Estimate) -> str:
@@ -81,7 +82,7 @@ def judged(
         about=about,
         table=table,
         figures=figures,
-        command=COMMAND,
+        command=REPRODUCE[about],
     )
 
 
@@ -111,7 +112,7 @@ def from_parts(
         parts=parts,
         table=table,
         figures=figures,
-        command=COMMAND,
+        command=REPRODUCE[about],
     )
 
 
@@ -127,5 +128,5 @@ def not_run(id: str, claim: str, about: str, why: str) -> Answer:
         smallest=0.0,
         unit="",
         about=about,
-        command=COMMAND,
+        command=REPRODUCE[about],
     )
