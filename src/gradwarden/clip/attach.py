@@ -109,12 +109,15 @@ class Guard:
 
     @property
     def syncs(self) -> bool:
-        """Whether a step waits for an accelerator: policy "skip" or "raise" without a fused kernel."""
-        if self._engine.home.at_hand:
-            return False
-        drops = any(getattr(p.rule, "needs", None) and p.rule.needs.skips for p in self._parts())
-        asks = self._engine.on_nonfinite == "raise" or drops
-        return asks or (self._engine.on_nonfinite == "skip" and not self._foldable())
+        """Whether every step waits for an accelerator to answer one flag.
+
+        "skip" does, and rules that skip, where no fused kernel can leave the step out; "raise" does.
+        """
+        policy = self._engine.on_nonfinite
+        if self._engine.home.at_hand or policy == "raise":
+            return not self._engine.home.at_hand
+        drops = any(isinstance(p, Part) and p.rule.needs.skips for p in self._parts())
+        return (policy == "skip" or drops) and not (policy == "skip" and self._foldable())
 
     def observe(self, loss: Tensor | float) -> None:
         """Tells rules that look at it the loss of the step to come; a closure's loss is seen so."""
@@ -165,21 +168,24 @@ class Guard:
     _after._torchdynamo_disable = True  # type: ignore[attr-defined]
 
     def _wrapped(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """The gradients come to be inside a closure, so that is where they are clipped."""
+        """The gradients come to be inside a closure, so that is where they are clipped.
+
+        Once an evaluation is lost, so is the step. The optimizer then gets the loss of the last
+        good evaluation, without a gradient, until it ends: a line search of torch dies of a NaN.
+        """
+        good: list[Any] = []
 
         def clipped() -> Any:
-            if self._held:  # the step is lost: no further evaluation can save it
-                return self._lost
-            loss = closure()
-            if loss is not None:
-                self.observe(loss)
-            self._clip(fold=False)
-            self._lost = loss
-            return loss
+            if not self._held:
+                loss = closure()
+                if loss is not None:
+                    self.observe(loss)
+                self._clip(fold=False)
+                if not self._held or not good:
+                    good[:] = [loss]
+            return good[0]
 
         return clipped
-
-    _lost: Any = None
 
     def _clip(self, fold: bool = True) -> None:
         self._follow_groups()
