@@ -110,6 +110,17 @@ def test_a_surrogate_of_ones_own_is_differentiated() -> None:
     torch.testing.assert_close(grads[1], 2 * grads[0])
 
 
+def test_the_surrogate_sees_the_input_before_the_module_wrote_into_it() -> None:
+    class Square(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.square()
+
+    model, leaf = Net("in place"), data()[0].requires_grad_()
+    with patched(model, {"wall": Square()}):
+        grad = torch.autograd.grad(model.wall(leaf.clone()).sum(), leaf)[0]
+    torch.testing.assert_close(grad, 2 * leaf.detach())
+
+
 def test_a_module_called_inside_a_no_grad_block_or_by_keyword() -> None:
     class Outer(Net):
         def forward(self, x: Tensor) -> Tensor:

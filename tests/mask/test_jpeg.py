@@ -47,6 +47,7 @@ def test_it_ignores_changes_below_half_a_level_and_keeps_256_levels() -> None:
     x = torch.full((1, 1, 8, 8), 100 / 255)
     mask = JPEG().defend(nn.Identity()).mask
     assert torch.equal(mask(x), mask(x + 0.4 / 255))
+    assert torch.equal(mask(x), mask(x - 0.4 / 255))
     assert torch.equal(mask(x) * 255, (mask(x) * 255).round())
 
 

@@ -103,7 +103,9 @@ class _Table:
 
     def __init__(self, x: Tensor, standing: Tensor, margin: Tensor) -> None:
         self.x_adv, self.standing, self.margin = x.detach().clone(), standing, margin
-        self.broken: list[Broken | None] = [None if s else FROM_THE_START for s in standing]
+        self.broken: list[Broken | None] = [
+            None if s else FROM_THE_START for s in standing.tolist()
+        ]
         self.spent = torch.zeros(2, len(x), dtype=torch.long)  # forwards, backwards of attacks
         self.forwards = len(x)  # of the clean pass and the referee
 
