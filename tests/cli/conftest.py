@@ -41,7 +41,7 @@ class Hide(nn.Module):
 
 
 def training():
-    return Net()
+    return nn.Linear(7, 2)
 
 
 def number():

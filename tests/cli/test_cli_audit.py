@@ -99,6 +99,18 @@ def test_l2_and_a_package_path(folder: Path, run: Any, seen: dict[str, Any]) -> 
     assert seen["name"] == "nets.small:build"
 
 
+def test_a_file_may_import_its_neighbours(folder: Path, run: Any, seen: dict[str, Any]) -> None:
+    (folder / "far").mkdir()
+    (folder / "far" / "neighbour_layers.py").write_text("from user_model import Net\n")
+    (folder / "far" / "net.py").write_text(
+        "from neighbour_layers import Net\n\n\ndef build():\n    return Net().eval()\n"
+    )
+    words = ["--data", "user_model.py:data", "--ball", "l2", "--radius", ".5"]
+    run("audit", "user_model.py:honest", *words)
+    assert run("audit", "far/net.py:build", *words).code == 130
+    assert seen["name"] == "far/net.py:build"
+
+
 FACTORIES = {
     "nosuch.py:build": "there is no file nosuch.py",
     "no.such.module:build": "importing no.such.module raised ModuleNotFoundError: No module named",

@@ -105,7 +105,7 @@ def test_a_folder_without_permission() -> None:
 def test_permission_is_asked_for_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda folder, _: folder != tmp_path)
+    monkeypatch.setattr(os, "access", lambda folder, how: folder != tmp_path or not how)
     with pytest.raises(StoreError, match="no permission to write"):
         check_writable(tmp_path / "new" / "a.txt")
     assert os.listdir(tmp_path) == []
