@@ -177,6 +177,16 @@ def test_the_rule_sees_finite_numbers_only(
         assert not Clipper(ps.items(), MaxNorm(1.0, scope=scope)).step().finite
 
 
+def test_clipping_the_same_gradients_twice_is_refused() -> None:
+    ps = params(a=torch.ones(3), b=torch.ones(2))
+    clipper = Clipper(ps.items(), MaxNorm(1.0))
+    clipper.step()
+    with pytest.raises(BadInput, match="these gradients were clipped already"):
+        clipper.step()
+    grad(ps["b"]).add_(1.0)  # as another backward does
+    clipper.step()
+
+
 def test_drop_in_for_torch() -> None:
     torch.manual_seed(0)
     ours = [nn.Parameter(torch.zeros(5)) for _ in range(3)]

@@ -1,5 +1,6 @@
 """Rules against packages that others wrote, where these are installed."""
 
+import math
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from gradwarden.clip.clipper import Clipper
 from gradwarden.clip.rules.adagc import AdaGC
 from gradwarden.clip.rules.agc import AGC
+from gradwarden.clip.rules.quantile import Quantile
 
 
 def package() -> Any:
@@ -26,6 +28,23 @@ def test_agc_matches_pytorch_optimizer(shape: tuple[int, ...]) -> None:
     want = agc(w.detach(), w.grad, agc_clip_val=0.3)
     Clipper([("w", w)], AGC(share=0.3)).step()
     torch.testing.assert_close(w.grad, want)
+
+
+def test_quantile_matches_autoclip() -> None:
+    """Its threshold leaves this step's norm out, so it is ours of the step before."""
+    clip = pytest.importorskip("autoclip.torch.quantile", reason="a development dependency")
+    rng = torch.manual_seed(0)
+    ours, theirs = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(5))
+    other = clip.QuantileClip([theirs], quantile=0.3, history_length=20, global_threshold=True)
+    clipper = Clipper([("w", ours)], Quantile(q=0.3, window=20))
+    threshold = math.inf
+    for _ in range(60):
+        ours.grad = torch.randn(5, generator=rng)
+        theirs.grad = ours.grad.clone()
+        want = min(float(theirs.grad.norm()), threshold)
+        other.step()
+        assert float(theirs.grad.norm()) == pytest.approx(want, rel=1e-5)
+        threshold = float(clipper.step().threshold)
 
 
 def test_adagc_matches_pytorch_optimizer() -> None:

@@ -36,7 +36,8 @@ class Clipper:
     ) -> None:
         self.rule = rule
         self._engine = Engine(assign(rule, named(named_parameters)), on_nonfinite, max_skips)
-        self._left: tuple[Tensor, int] | None = None  # a gradient of the last step, its version
+        self._probes = sorted(self._engine.params, key=Tensor.numel)[:8]
+        self._left: list[tuple[Tensor, int]] = []  # their gradients after the last step, versions
 
     @property
     def states(self) -> list[Any]:
@@ -57,17 +58,13 @@ class Clipper:
         if self._engine.settle(decision):
             for param in self._engine.params:
                 param.grad = None
-        grads = [p.grad for p in self._engine.params if p.grad is not None]
-        smallest = min(grads, key=Tensor.numel, default=None)
-        self._left = None if smallest is None else (smallest, smallest._version)
+        self._left = [(g, g._version) for p in self._probes if (g := p.grad) is not None]
         return decision.clipped
 
     def _check_fresh(self) -> None:
-        """The smallest gradient is held on to, so that its identity says whether it is the same."""
-        if self._left is None:
-            return
-        grad, version = self._left
-        if grad._version == version and any(p.grad is grad for p in self._engine.params):
+        """The smallest gradients are held on to, so that their identity says if they are the same."""
+        now = [(g, g._version) for p in self._probes if (g := p.grad) is not None]
+        if now and [(id(g), v) for g, v in now] == [(id(g), v) for g, v in self._left]:
             raise BadInput(
                 "these gradients were clipped already: call step once between backward and "
                 "optimizer.step, and zero_grad before the next backward"

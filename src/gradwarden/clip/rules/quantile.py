@@ -2,7 +2,7 @@
 
 Source: Seetharaman et al. 2020 (AutoClip), arXiv:2007.14469; tested against numpy's percentile.
 Differs: the last `window` norms instead of the whole history, so the threshold follows a norm that
-settles at another level; norms that are not finite never enter, where one NaN in the original
+settles at another level within some `window` steps; norms that are not finite never enter, where one NaN in the original
 makes every later percentile NaN. A `window` as long as the run is the original.
 """
 
@@ -31,7 +31,7 @@ class Quantile:
     """
 
     q: float = 0.1
-    window: int = 1000
+    window: int = 200
     scope: Literal["total", "tensor", "element"] = "total"
     needs: ClassVar[Needs] = Needs()
     __repr__ = describe
