@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import tiny_plan
 import torch
+
+from gradwarden.compare import quick
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,9 +40,10 @@ def test_the_python_of_each_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(quick, "jobs", tiny_plan.jobs)  # a comparison in seconds
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(compile(programs(page), page.name, "exec"), {"__name__": "page"})  # noqa: S102
+        exec(compile(programs(page), page.name, "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
 def commands(page: Path) -> list[str]:

@@ -51,7 +51,7 @@ def test_a_changed_source_file_invalidates_and_is_named(
     monkeypatch.setattr(
         provenance, "_digest", lambda p: "changed" if p.name == "files.py" else real(p)
     )
-    plan = store.plan([job])
+    plan = Store(tmp_path).plan([job])
     assert plan.missing == [job]
     assert plan.invalidated == ("1 stored runs used another version of core/files.py",)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, Protocol
 
 from gradwarden.core.provenance import environment
@@ -46,12 +47,15 @@ class Job(Protocol):
 
 def settings(job: Job) -> dict[str, Any]:
     """The job's configuration with what it shares with every other: seed and package versions."""
-    packages = environment(("torch", "numpy"))
-    versions = {name: packages[name] for name in ("torch", "numpy")}
-    whole: dict[str, Any] = plain(
-        job.config() | {"kind": type(job).__name__, "seed": job.seed} | versions
-    )
+    own = {"kind": type(job).__name__, "seed": job.seed}
+    whole: dict[str, Any] = plain(job.config() | own | _versions())
     return whole
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = environment(("torch", "numpy"))
+    return {name: found[name] for name in ("torch", "numpy")}
 
 
 def fingerprint(config: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._sources: dict[tuple[str, ...], dict[str, str]] = {}
 
     def occupied(self) -> bool:
         return self.path.is_dir() and any(self.path.glob("*.json"))
@@ -67,7 +68,7 @@ class Store:
             arm=job.arm,
             seed=job.seed,
             config=settings(job),
-            sources=sources(job.roots()),
+            sources=self._sources_of(job),
             seconds=round(seconds, 3),
             result=result,
         )
@@ -80,8 +81,14 @@ class Store:
         write_atomically(probe, "")
         probe.unlink(missing_ok=True)
 
+    def _sources_of(self, job: Job) -> dict[str, str]:
+        roots = job.roots()
+        if roots not in self._sources:
+            self._sources[roots] = sources(roots)
+        return self._sources[roots]
+
     def _file(self, job: Job) -> Path:
-        return self.path / f"{fingerprint(settings(job))}.{combined(sources(job.roots()))}.json"
+        return self.path / f"{fingerprint(settings(job))}.{combined(self._sources_of(job))}.json"
 
     def _read(self, file: Path) -> Run | None:
         try:
@@ -95,7 +102,7 @@ class Store:
 
     def _changed_since(self, job: Job) -> set[str]:
         """Files of ours that differ from those of stored runs with the same configuration."""
-        now, changed = sources(job.roots()), set()
+        now, changed = self._sources_of(job), set()
         for file in self.path.glob(f"{fingerprint(settings(job))}.*.json"):
             if (run := self._read(file)) is not None:
                 names = now.keys() | run.sources.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def folder(package: str) -> Path:
     return Path(next(iter(places)))
 
 
+@cache
 def version(package: str) -> str:
     """Installed version, part of a run's configuration: other data are another run."""
     folder(package)
