@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING
 from gradwarden.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from gradwarden.clip.advice import Advice as Advice
+    from gradwarden.clip.advice import advise as advise
     from gradwarden.clip.attach import Guard as Guard
     from gradwarden.clip.attach import attach as attach
     from gradwarden.clip.clipper import Clipper as Clipper
     from gradwarden.clip.clipper import clip_grad_norm_ as clip_grad_norm_
     from gradwarden.clip.engine import Clipped as Clipped
-    from gradwarden.clip.recorder import read_record as read_record
+    from gradwarden.clip.record import Event as Event
+    from gradwarden.clip.record import Header as Header
+    from gradwarden.clip.record import Record as Record
+    from gradwarden.clip.record import Row as Row
+    from gradwarden.clip.record import Window as Window
+    from gradwarden.clip.record import read_record as read_record
     from gradwarden.clip.rule import Measured as Measured
     from gradwarden.clip.rule import Needs as Needs
     from gradwarden.clip.rule import Rule as Rule

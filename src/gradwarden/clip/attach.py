@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradwarden import __version__
+from gradwarden.clip.advice import Advice, advise
 from gradwarden.clip.closure import Rollback
+from gradwarden.clip.dumper import Dumper
 from gradwarden.clip.engine import (
     Assignment,
     Clipped,
@@ -31,6 +34,7 @@ from gradwarden.clip.engine import (
 from gradwarden.clip.fold import Fold
 from gradwarden.clip.parameters import named
 from gradwarden.clip.part import Part
+from gradwarden.clip.record import Header, Sink
 from gradwarden.clip.recorder import Recorder
 from gradwarden.clip.rules.adaptive import Adaptive
 from gradwarden.clip.rules.max_norm import MaxNorm
@@ -47,12 +51,18 @@ def attach(
     model: nn.Module | None = None,
     on_nonfinite: OnNonfinite = "skip",
     max_skips: int | None = 100,
-    record: str | Path | None = None,
+    record: Sink | Sequence[Sink] | None = None,
+    dump: str | Path | None = None,
 ) -> Guard:
     """From now on every `optimizer.step()` measures, guards and clips the gradients first.
 
-    `model` gives the parameters their names in reports and for name patterns. `record` is a file
-    that gets one line of JSON a step. See Clipper for `rule`, `on_nonfinite` and `max_skips`.
+    `model` gives the parameters their names in reports and for name patterns. `rule` None measures
+    and never clips; with `on_nonfinite="keep"` nothing at all is changed. See Clipper for `rule`,
+    `on_nonfinite` and `max_skips`.
+
+    `record` is a file that gets a line of JSON a step, or a callable that gets the entry, or several
+    of them. `dump` is a folder that gets, where a step is lost, what it takes to compute it again:
+    see Guard.observe. On an accelerator each step then reads one flag.
 
     GradScaler, gradient accumulation, closures and fused optimizers need no further words: norms
     are of the gradients that the optimizer is about to use. Where `rule` is a MaxNorm, a parameter
@@ -67,8 +77,13 @@ def attach(
     params = named(_names(optimizer, model))
     assigned = _by_group(optimizer, rule, params) or assign(rule, params)
     engine = Engine(assigned, on_nonfinite, max_skips)
-    recorder = None if record is None else Recorder(record, repr(rule), engine.names)
-    return Guard(optimizer, rule, engine, recorder)
+    recorder = dumper = None
+    if record is not None or dump is not None:
+        sinks = [record] if isinstance(record, str | Path) or callable(record) else record or []
+        header = Header(__version__, repr(rule), type(optimizer).__name__, tuple(engine.names))
+        recorder = Recorder(sinks, header, engine.home.device)
+        dumper = None if dump is None else Dumper(dump, model, recorder)
+    return Guard(optimizer, rule, engine, recorder, dumper)
 
 
 class Guard:
@@ -82,9 +97,10 @@ class Guard:
         rule: Rules,
         engine: Engine,
         recorder: Recorder | None,
+        dumper: Dumper | None,
     ) -> None:
         self.rule = rule
-        self._engine, self._recorder = engine, recorder
+        self._engine, self._recorder, self._dumper = engine, recorder, dumper
         self._fold, self._rollback = Fold(optimizer), Rollback(optimizer)
         self._held: list[tuple[Tensor, Tensor]] = []
         self._loss: Tensor | None = None
@@ -111,23 +127,42 @@ class Guard:
     def syncs(self) -> bool:
         """Whether every step waits for an accelerator to answer one flag.
 
-        "skip" does, and rules that skip, where no fused kernel can leave the step out; "raise" does.
+        "skip" does, and rules that skip, where no fused kernel can leave the step out; "raise" does,
+        and `dump`.
         """
         policy = self._engine.on_nonfinite
-        if self._engine.home.at_hand or policy == "raise":
+        if self._engine.home.at_hand or policy == "raise" or self._dumper is not None:
             return not self._engine.home.at_hand
         drops = any(isinstance(p, Part) and p.rule.needs.skips for p in self._parts())
         return (policy == "skip" or drops) and not (policy == "skip" and self._foldable())
 
-    def observe(self, loss: Tensor | float) -> None:
-        """Tells rules that look at it the loss of the step to come; a closure's loss is seen so."""
+    def observe(self, loss: Tensor | float, batch: Any = None) -> None:
+        """Tells the loss of the step to come, to rules that look at it and to the record.
+
+        With `dump`, also what it was computed from, or the ids of that: tensors, arrays, numbers and
+        texts in lists, tuples and mappings. They are kept until the step, uncopied. With gradient
+        accumulation, once for each backward. The loss of a closure is seen without this.
+        """
         value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
         self._loss = value.float().to(self._engine.home.device)
+        if self._dumper is not None:
+            self._dumper.observe(loss, batch)
+
+    def advise(self) -> Advice:
+        """Threshold and learning-rate head-room from the last 2048 steps; needs `record`.
+
+        Waits for the device. Raises BadInput where there is no record, or too short a one.
+        """
+        if self._recorder is None:
+            raise BadInput("nothing was recorded: attach(..., record='run.jsonl')")
+        return advise(self._recorder.record())
 
     def detach(self) -> None:
         """Takes the hooks off and writes what is left of the record. May be called twice."""
         for hook in self._hooks:
             hook.remove()
+        if self._dumper is not None:
+            self._dumper.close()
         if self._close is not None:
             self._close()
 
@@ -190,13 +225,15 @@ class Guard:
     def _clip(self, fold: bool = True) -> None:
         self._follow_groups()
         scale = self._fold.scale
-        decision = self._engine.decide(scale, self._loss)
-        self._loss = None
+        loss, self._loss = self._loss, None
+        decision = self._engine.decide(scale, loss)
         if decision is None:
             return
         self.last = decision.clipped
         if self._recorder is not None:
-            self._recorder.add(self._engine.steps, decision.clipped)
+            self._recorder.add(self._engine.steps, decision, loss)
+        if self._dumper is not None:
+            self._dumper.see(self._engine.steps, decision, scale, self._fold.withheld)
         if fold and self._foldable() and self._folded(decision):
             return
         if scale is not None and self._engine.unscale(decision, scale):
@@ -205,6 +242,8 @@ class Guard:
             self._held = [(p, p.grad) for p in self._engine.params if p.grad is not None]
             for p, _ in self._held:
                 p.grad = None
+        if self._recorder is not None:
+            self._recorder.settled(decision)
 
     def _foldable(self) -> bool:
         """One coefficient for all, and a kernel that takes it."""

@@ -27,7 +27,7 @@ from gradwarden.core.errors import BadInput, NonFiniteGradient
 OnNonfinite = Literal["skip", "zero", "raise", "keep"]
 # One rule for all parameters, or one for each name pattern: the first that fits counts, None leaves
 # its parameters as they are.
-Rules = Rule[Any] | Transform[Any] | Mapping[str, Rule[Any] | Transform[Any] | None]
+Rules = Rule[Any] | Transform[Any] | Mapping[str, Rule[Any] | Transform[Any] | None] | None
 Assignment = tuple[Rule[Any] | Transform[Any] | None, dict[str, Tensor]]
 VERSION = 1
 
@@ -105,7 +105,7 @@ class Engine:
         if not measured:
             return None
         self.steps += 1
-        norm = _together([m for _, m in measured])
+        norm = together([m for _, m in measured])
         finite = self._finite(norm)
         parts = [(part, m, part.answer(m, finite, loss)) for part, m in measured]
         threshold, coefficient = _least([answer for *_, answer in parts])
@@ -246,7 +246,7 @@ def assign(rules: Rules, params: Mapping[str, Tensor]) -> list[Assignment]:
     return [(rules[pattern], chosen) for pattern, chosen in held.items()]
 
 
-def _together(parts: list[Measurement]) -> Tensor:
+def together(parts: list[Measurement]) -> Tensor:
     """Norm of all gradients; of parts that measure in different orders, the largest norm."""
     if len(parts) == 1:
         return parts[0].total

@@ -33,6 +33,11 @@ class Fold:
         """What GradScaler multiplied the gradients by and leaves to the optimizer to divide."""
         return getattr(self._optimizer, "grad_scale", None) if self.supported else None
 
+    @property
+    def withheld(self) -> Any:
+        """GradScaler's flag of an overflow, where it leaves the step to a fused kernel; or None."""
+        return getattr(self._optimizer, "found_inf", None) if self.supported else None
+
     def begin_uninitialised(self) -> bool:
         """A step left out now would leave momentum buffers of SGD that were never written."""
         return isinstance(self._optimizer, torch.optim.SGD) and any(

@@ -1,176 +1,234 @@
-"""One line of JSON a step: what the gradients were, and what was done to them.
+"""The flight recorder: what the gradients of each step were, and what was done to them.
 
-The first line of each session is a header: schema, version, rule and parameters. Numbers that JSON
-does not know are written as "nan", "inf" and "-inf".
-
-On an accelerator the rows wait on the device, are copied without waiting for it, and are written
-once they have arrived.
+Each step writes one row of a buffer on the device, of a size that never changes. When it is full it is
+copied without waiting for the device, and what has arrived is turned into entries: rows, events and
+a summary of these steps. The last rows stay in memory for advice and for dumps.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from statistics import quantiles
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gradwarden import __version__
-from gradwarden.clip.engine import Clipped
-from gradwarden.core.errors import BadInput, StoreError
+from gradwarden.clip.engine import Decision, together
+from gradwarden.clip.events import Detector
+from gradwarden.clip.norm import total_norm
+from gradwarden.clip.part import Part
+from gradwarden.clip.record import Entry, Event, Header, JsonLines, Record, Row, Sink, Window
 
-SCHEMA = 1
-COLUMNS = ("norm", "threshold", "coefficient", "finite")
-
-
-# Which gradients were finite, on their device, and whose they are.
-Sound = list[tuple[Tensor, tuple[str, ...]]]
-
-
-class Row(NamedTuple):
-    step: int
-    norm: float
-    threshold: float
-    coefficient: float
-    finite: bool
-    culprits: tuple[str, ...]  # parameters whose gradient was not finite
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What `read_record` found; `rule` and `parameters` are of the last session."""
-
-    rule: str
-    version: str
-    parameters: tuple[str, ...]
-    rows: tuple[Row, ...]
+EVERY = 64  # steps between two flushes
+KEPT = 2048  # rows that stay in memory
+KEPT_EVENTS = 256
+DOMINANT = 3  # parameters that a summary names
+COLUMNS = ("norm", "threshold", "coefficient", "finite", "after", "loss")
+NORM, THRESHOLD, COEFFICIENT, FINITE, AFTER, LOSS = range(len(COLUMNS))
 
 
 class _Batch(NamedTuple):
     """Rows on their way from the device."""
 
-    values: Tensor  # [R, 4] on the CPU, valid once `arrived`
+    values: Tensor  # [R, COLUMNS and then parameters] on the CPU, valid once `arrived`
     arrived: torch.cuda.Event | None
     steps: list[int]
-    sound: list[Sound]
+    given: list[bool]  # whether somebody gave the loss
 
 
 class Recorder:
-    """Appends to the file `path`, `every` steps at a time; `close` writes what is left."""
+    """Tells `sinks` what happens, `every` steps at a time; `close` tells what is left.
 
-    def __init__(self, path: str | Path, rule: str, names: Sequence[str], every: int = 64) -> None:
-        if every < 1:
-            raise BadInput(f"every must be at least 1 step, got {every}")
-        self.path, self.every = Path(path), every
+    A sink is a file that gets one line of JSON for each entry, or a callable that gets the entry.
+    """
+
+    def __init__(
+        self, sinks: Sequence[Sink], header: Header, home: torch.device, every: int = EVERY
+    ) -> None:
+        self.header = header
+        self._files = [JsonLines(s) for s in sinks if not callable(s)]
+        self._sinks: list[Callable[[Entry], object]] = [*self._files, *filter(callable, sinks)]
+        self._place = {name: i for i, name in enumerate(header.parameters)}
+        self._places: dict[tuple[str, ...], Tensor] = {}
+        self._buffer = torch.zeros(every, len(COLUMNS) + len(header.parameters), device=home)
         self._steps: list[int] = []
-        self._rows: list[Tensor] = []
-        self._sound: list[Sound] = []
+        self._given: list[bool] = []
         self._waiting: deque[_Batch] = deque()
-        header = {"schema": SCHEMA, "version": __version__, "rule": rule, "parameters": list(names)}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torn = self.path.exists() and not self.path.read_bytes()[-1:] in (b"", b"\n")
-            self._file = self.path.open("a", encoding="utf-8")
-            self._file.write("\n" * torn + json.dumps(header) + "\n")
-            self._file.flush()
-        except OSError as why:
-            raise StoreError(f"cannot write the record {self.path}: {why.strerror}") from why
+        self._detector = Detector()
+        self.rows: deque[Row] = deque(maxlen=KEPT)
+        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._tell(header)
+        self._flush_files()
 
-    def add(self, step: int, clipped: Clipped) -> None:
-        self._steps.append(step)
-        self._rows.append(
-            torch.stack([getattr(clipped, name).detach().float() for name in COLUMNS])
-        )
-        self._sound.append(
-            [(powers.tensors().float().isfinite(), names) for powers, names in clipped.parts]
-        )
-        at_hand = clipped.norm.device.type == "cpu"
-        if len(self._rows) >= self.every or (at_hand and not clipped.finite):
+    @torch.no_grad()
+    def add(self, step: int, decision: Decision, loss: Tensor | None = None) -> None:
+        """One step, before it is applied. Nothing here waits for an accelerator."""
+        if len(self._steps) == len(self._buffer):
             self._send()
+        clipped = decision.clipped
+        values = [getattr(clipped, name).float() for name in COLUMNS[:AFTER]]
+        values += [_after(decision), values[NORM] if loss is None else loss]
+        row = self._buffer.select(0, len(self._steps))
+        torch.cat([torch.stack(values), self._norms(decision)], out=row)
+        self._steps.append(step)
+        self._given.append(loss is not None)
+        if clipped.norm.device.type == "cpu" and not clipped.finite:
+            self._send()  # it may be the last that this process lives to tell
         self._write(wait=False)
 
-    def close(self) -> None:
-        if self._file.closed:
-            return
+    @torch.no_grad()
+    def settled(self, decision: Decision) -> None:
+        """The same step, once applied: the norm of gradients whose elements were changed."""
+        if self._steps and not _foreseen(decision):
+            params = [p for _, m, _ in decision.parts for p in m.found.params]
+            grads = [p.grad for p in params if p.grad is not None]
+            norm = total_norm(grads).float() if grads else self._buffer.new_zeros(())
+            at = self._buffer.select(0, len(self._steps) - 1).narrow(0, AFTER, 1)
+            torch.stack([norm], out=at)
+
+    def flush(self) -> None:
+        """Tells all there is, and waits for the device to that end."""
         self._send()
         self._write(wait=True)
-        self._file.close()
+
+    def close(self) -> None:
+        self.flush()
+        for file in self._files:
+            file.close()
+
+    def record(self) -> Record:
+        """What is in memory, flushed."""
+        self.flush()
+        return Record(**self.header._asdict(), rows=tuple(self.rows), events=tuple(self.events))
+
+    # From the device -----------------------------------------------------------------------------
+
+    def _norms(self, decision: Decision) -> Tensor:
+        """[T] float32, norms of the parameters, zero for those without a gradient."""
+        parts = decision.clipped.parts
+        norms = [powers.tensors().float() for powers, _ in parts]
+        names = parts[0][1] if len(parts) == 1 else tuple(n for _, part in parts for n in part)
+        values = norms[0] if len(norms) == 1 else torch.cat(norms)
+        if names == self.header.parameters:
+            return values
+        if names not in self._places:
+            places = torch.tensor([self._place[name] for name in names])
+            self._places = {names: places.to(values.device, non_blocking=True)}
+        return values.new_zeros(len(self._place)).index_copy(0, self._places[names], values)
 
     def _send(self) -> None:
         """Starts the copy of the rows so far to the host."""
-        if not self._rows:
+        if not self._steps:
             return
-        rows, arrived = torch.stack(self._rows), None
-        if rows.device.type == "cuda":
+        rows, arrived = self._buffer.narrow(0, 0, len(self._steps)), None
+        if rows.is_cuda:
             host = torch.empty(rows.shape, pin_memory=True)
-            host.copy_(rows, non_blocking=True)
+            host.copy_(rows, non_blocking=True)  # in the stream's order: later steps write later
             arrived = torch.cuda.Event()
             arrived.record()
         else:
-            host = rows.cpu()
-        self._waiting.append(_Batch(host, arrived, self._steps, self._sound))
-        self._steps, self._rows, self._sound = [], [], []
+            host = rows.to("cpu", copy=True)
+        self._waiting.append(_Batch(host, arrived, self._steps, self._given))
+        self._steps, self._given = [], []
+
+    # On the host ---------------------------------------------------------------------------------
 
     def _write(self, wait: bool) -> None:
         wrote = False
         while self._waiting:
-            batch = self._waiting[0]
-            if batch.arrived is not None:
+            arrived = self._waiting[0].arrived
+            if arrived is not None:
                 if wait:
-                    batch.arrived.synchronize()
-                elif not batch.arrived.query():
+                    arrived.synchronize()
+                elif not arrived.query():
                     break
-            self._waiting.popleft()
-            table = zip(batch.steps, batch.values.tolist(), batch.sound, strict=True)
-            for step, values, sound in table:
-                self._file.write(_line(step, values, sound))
+            self._tell_all(self._waiting.popleft())
             wrote = True
         if wrote:
-            self._file.flush()
+            self._flush_files()
+
+    def _tell_all(self, batch: _Batch) -> None:
+        norms = batch.values[:, len(COLUMNS) :]
+        squares = norms.double().square()
+        shares = squares / squares.sum(1, keepdim=True)
+        most = shares.max(1)
+        worst = list(zip(most.indices.tolist(), most.values.tolist(), strict=True))
+        rows: list[Row] = []
+        for i, values in enumerate(batch.values[:, : len(COLUMNS)].tolist()):
+            row = self._row(batch.steps[i], values, batch.given[i], worst[i])
+            if not row.finite:
+                bad = norms[i].isfinite().logical_not().nonzero().flatten().tolist()
+                row = row._replace(culprits=tuple(self.header.parameters[k] for k in bad))
+            rows.append(row)
+            self._tell(row)
+            for event in self._detector.see(row):
+                self._tell(event)
+        usable = shares[shares.isfinite().all(1)]
+        mean = usable.mean(0) if len(usable) else torch.zeros(0)
+        top = mean.topk(min(DOMINANT, len(mean)))
+        dominant = [
+            (self.header.parameters[k], round(share, 4))
+            for k, share in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
+        self._tell(_window(rows, dominant))
+
+    def _row(self, step: int, values: list[float], given: bool, worst: tuple[int, float]) -> Row:
+        place, share = worst
+        known = math.isfinite(share)
+        return Row(
+            step=step,
+            norm=values[NORM],
+            threshold=values[THRESHOLD],
+            coefficient=values[COEFFICIENT],
+            finite=bool(values[FINITE]),
+            after=0.0 if values[COEFFICIENT] == 0.0 else values[AFTER],
+            loss=values[LOSS] if given else None,
+            worst=(self.header.parameters[place], round(share, 4)) if known else None,
+        )
+
+    def _tell(self, entry: Entry) -> None:
+        if isinstance(entry, Row):
+            self.rows.append(entry)
+        elif isinstance(entry, Event):
+            self.events.append(entry)
+        for sink in self._sinks:
+            sink(entry)
+
+    def _flush_files(self) -> None:
+        for file in self._files:
+            file.flush()
 
 
-def read_record(path: str | Path) -> Record:
-    """Reads what a Recorder wrote, a torn last line left out. Raises BadInput for another file."""
-    header: dict[str, Any] | None = None
-    rows: list[Row] = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            item = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the process died while it wrote; the next session began a new line
-        if not isinstance(item, dict):
-            continue
-        if "schema" in item:
-            if item["schema"] != SCHEMA:
-                raise BadInput(f"{path}: expected schema {SCHEMA}, got {item['schema']}")
-            header = item
-        elif header is not None and item.keys() == set(Row._fields):
-            numbers = {name: float(item[name]) for name in COLUMNS[:3]}
-            rows.append(Row(**item | numbers | {"culprits": tuple(item["culprits"])}))
-    if header is None:
-        raise BadInput(f"{path} is not a record of gradwarden.clip: it has no header line")
-    return Record(
-        rule=header["rule"],
-        version=header["version"],
-        parameters=tuple(header["parameters"]),
-        rows=tuple(rows),
+def _foreseen(decision: Decision) -> bool:
+    """The norm after clipping follows from norms and coefficients."""
+    return all(isinstance(p, Part) and p.rule.scope != "element" for p, *_ in decision.parts)
+
+
+def _after(decision: Decision) -> Tensor:
+    """[] float32, the norm after clipping; NaN where it has to be measured."""
+    clipped = decision.clipped
+    if not _foreseen(decision):
+        return torch.full_like(clipped.norm, torch.nan)
+    scaled = []
+    for _, m, answer in decision.parts:
+        total = m.total * answer.coefficient
+        if m.norms.ndim:
+            total = torch.linalg.vector_norm(m.norms * answer.coefficients, m.powers.p)
+        scaled.append(m._replace(total=total))
+    return together(scaled)
+
+
+def _window(rows: Sequence[Row], dominant: Sequence[tuple[str, float]]) -> Window:
+    norms = [row.norm for row in rows if row.finite]
+    middle = quantiles(norms, method="inclusive") if len(norms) > 1 else norms * 3
+    return Window(
+        first=rows[0].step,
+        last=rows[-1].step,
+        quartiles=(min(norms), *middle, max(norms)) if norms else (),
+        clipped=sum(row.clipped for row in rows) / len(rows),
+        skipped=sum(row.skipped for row in rows) / len(rows),
+        dominant=tuple(dominant),
     )
-
-
-def _line(step: int, values: list[float], sound: Sound) -> str:
-    numbers = dict(zip(COLUMNS[:3], map(_number, values), strict=False))
-    finite = bool(values[3])
-    culprits: list[str] = []
-    if not finite:
-        for flags, names in sound:
-            culprits += [name for name, ok in zip(names, flags.tolist(), strict=True) if not ok]
-    return json.dumps({"step": step, **numbers, "finite": finite, "culprits": culprits}) + "\n"
-
-
-def _number(x: float) -> float | str:
-    return x if math.isfinite(x) else str(x)
