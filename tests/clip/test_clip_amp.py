@@ -137,6 +137,16 @@ def test_fold_on_a_device_drops_a_step_in_the_kernel() -> None:
     assert optimizer.grad_scale is None  # type: ignore[attr-defined]
 
 
+def test_what_a_scaler_has_set_since_a_raised_step_is_kept() -> None:
+    optimizer = torch.optim.AdamW(model().parameters(), fused=True)
+    fold, scale = Fold(optimizer), torch.tensor(8.0)
+    fold.clip(0.5)
+    optimizer.grad_scale = scale  # type: ignore[attr-defined]
+    fold.restore()
+    assert optimizer.grad_scale is scale  # type: ignore[attr-defined]
+    assert not hasattr(optimizer, "found_inf")
+
+
 def test_momentum_that_was_never_written_is_not_left_out_by_the_kernel() -> None:
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=True)

@@ -196,6 +196,22 @@ def test_one_guard_at_a_time_and_detach_takes_it_off() -> None:
     attach(optimizer, MaxNorm(1.0))
 
 
+def test_parameters_that_come_later_are_not_left_unguarded() -> None:
+    net, late = model(), nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    guard = attach(optimizer, Quantile())
+    backward(net, 0)
+    optimizer.step()
+    optimizer.add_param_group({"params": [late]})
+    with pytest.raises(BadInput, match="given parameters after the guard: detach it"):
+        optimizer.step()
+    guard.detach()
+    second = attach(optimizer, Quantile())
+    second.load_state_dict(guard.state_dict())
+    optimizer.step()
+    assert second.steps == 2
+
+
 def test_steps_without_gradients_are_left_alone() -> None:
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)

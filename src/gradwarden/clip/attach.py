@@ -102,6 +102,7 @@ class Guard:
         self.rule = rule
         self._engine, self._recorder, self._dumper = engine, recorder, dumper
         self._fold, self._rollback = Fold(optimizer), Rollback(optimizer)
+        self._optimizer, self._watched = optimizer, _count(optimizer)
         self._held: list[tuple[Tensor, Tensor]] = []
         self._loss: Tensor | None = None
         self._groups = {
@@ -178,6 +179,11 @@ class Guard:
     def _before(self, optimizer: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._held = []
         self._fold.restore()  # of a step that raised
+        if _count(self._optimizer) != self._watched:
+            raise BadInput(
+                "the optimizer was given parameters after the guard: detach it and attach another, "
+                "which may load the state of the first"
+            )
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
             self._clip()
@@ -299,6 +305,10 @@ class Guard:
             return state_dict
         self.load_state_dict(state_dict[KEY])
         return {key: value for key, value in state_dict.items() if key != KEY}
+
+
+def _count(optimizer: torch.optim.Optimizer) -> int:
+    return sum(len(group["params"]) for group in optimizer.param_groups)
 
 
 def _names(optimizer: torch.optim.Optimizer, model: nn.Module | None) -> list[tuple[str, Tensor]]:
