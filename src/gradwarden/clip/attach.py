@@ -296,15 +296,15 @@ class Guard:
     def _saving(self, optimizer: object, state_dict: dict[str, Any]) -> dict[str, Any]:
         return state_dict | {KEY: self.state_dict()}
 
-    def _loading(self, optimizer: object, state_dict: dict[str, Any]) -> dict[str, Any]:
-        if KEY not in state_dict:
-            warnings.warn(
-                "this optimizer checkpoint has no state of gradwarden.clip: the rule starts anew",
-                stacklevel=4,
-            )
-            return state_dict
-        self.load_state_dict(state_dict[KEY])
-        return {key: value for key, value in state_dict.items() if key != KEY}
+    def _loading(self, optimizer: object, state_dict: dict[str, Any]) -> None:
+        """Before the optimizer loads its own, which takes no notice of our key."""
+        if KEY in state_dict:
+            self.load_state_dict(state_dict[KEY])
+            return
+        warnings.warn(
+            "this optimizer checkpoint has no state of gradwarden.clip: the rule starts anew",
+            stacklevel=4,
+        )
 
 
 def _count(optimizer: torch.optim.Optimizer) -> int:
