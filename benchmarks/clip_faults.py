@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradwarden.clip.assign import Rules
 from gradwarden.clip.clipper import Clipper
-from gradwarden.clip.engine import Rules
 from gradwarden.clip.rules.adagc import AdaGC
 from gradwarden.clip.rules.adaptive import Adaptive
 from gradwarden.clip.rules.agc import AGC

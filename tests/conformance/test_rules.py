@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gradwarden.clip.clipped import Clipped
 from gradwarden.clip.clipper import Clipper
-from gradwarden.clip.engine import Clipped
 from gradwarden.clip.part import Home
 from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.adagc import AdaGC

@@ -7,11 +7,11 @@ from gradwarden.core.lazy import lazy
 if TYPE_CHECKING:
     from gradwarden.clip.advice import Advice as Advice
     from gradwarden.clip.advice import advise as advise
-    from gradwarden.clip.attach import Guard as Guard
     from gradwarden.clip.attach import attach as attach
+    from gradwarden.clip.clipped import Clipped as Clipped
     from gradwarden.clip.clipper import Clipper as Clipper
     from gradwarden.clip.clipper import clip_grad_norm_ as clip_grad_norm_
-    from gradwarden.clip.engine import Clipped as Clipped
+    from gradwarden.clip.guard import Guard as Guard
     from gradwarden.clip.record import Event as Event
     from gradwarden.clip.record import Header as Header
     from gradwarden.clip.record import Record as Record

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradwarden.clip.engine import Clipped, Engine, OnNonfinite, Rules, assign
+from gradwarden.clip.assign import Rules, assign
+from gradwarden.clip.clipped import Clipped
+from gradwarden.clip.engine import Engine, OnNonfinite
 from gradwarden.clip.parameters import named, numbered
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.core.errors import BadInput

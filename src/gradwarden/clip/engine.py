@@ -9,56 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from gradwarden.clip import apply
-from gradwarden.clip.norm import Powers
+from gradwarden.clip.assign import Assignment, part_of
+from gradwarden.clip.clipped import Clipped
 from gradwarden.clip.parameters import home_of
 from gradwarden.clip.part import Answer, Home, Measurement, Part
-from gradwarden.clip.rule import Rule
-from gradwarden.clip.rules.max_norm import MaxNorm
-from gradwarden.clip.transform import Transform, TransformPart
+from gradwarden.clip.transform import TransformPart
 from gradwarden.core.errors import BadInput, NonFiniteGradient
 
 OnNonfinite = Literal["skip", "zero", "raise", "keep"]
-# One rule for all parameters, or one for each name pattern: the first that fits counts, None leaves
-# its parameters as they are.
-Rules = Rule[Any] | Transform[Any] | Mapping[str, Rule[Any] | Transform[Any] | None] | None
-Assignment = tuple[Rule[Any] | Transform[Any] | None, dict[str, Tensor]]
 VERSION = 1
-
-
-class Clipped(NamedTuple):
-    """What a step saw and did. Tensors stay on their device; reading one may wait for it."""
-
-    norm: Tensor  # [] float32, of all gradients together, before clipping
-    threshold: Tensor  # [] float32, of what was scaled down most; NaN in a step not finite
-    coefficient: Tensor  # [] float32 in [0, 1], the smallest; 0 in a step that was dropped
-    finite: Tensor  # [] bool
-    parts: tuple[tuple[Powers, tuple[str, ...]], ...]  # norms of the parameters of each name
-
-    @property
-    def culprits(self) -> tuple[str, ...]:
-        """Names of the parameters whose gradient is not finite."""
-        if bool(self.finite):
-            return ()
-        return tuple(name for name, norm in self._norms() if not math.isfinite(norm))
-
-    @property
-    def worst(self) -> tuple[tuple[str, float], ...]:
-        """The three parameters with the largest gradient norms, those not finite first."""
-        return tuple(sorted(self._norms(), key=lambda x: (x[1] == x[1], -x[1]))[:3])
-
-    def _norms(self) -> list[tuple[str, float]]:
-        return [
-            pair
-            for powers, names in self.parts
-            for pair in zip(names, powers.tensors().float().tolist(), strict=True)
-        ]
 
 
 class Decision(NamedTuple):
@@ -88,7 +53,7 @@ class Engine:
         self.names = [name for _, held in assigned for name in held]
         self.params = [p for _, held in assigned for p in held.values()]
         self.home = Home(home_of(self.params))
-        self.parts = [_part(rule, held, self.home) for rule, held in assigned]
+        self.parts = [part_of(rule, held, self.home) for rule, held in assigned]
         self.steps = 0
         self.skips = torch.zeros((), dtype=torch.int64, device=self.home.device)  # in a row
         self._seen: tuple[Tensor, torch.cuda.Event] | None = None  # `skips` on its way to the host
@@ -171,7 +136,7 @@ class Engine:
 
     def _nonfinite(self, decision: Decision) -> bool:
         if self.on_nonfinite == "raise":
-            raise NonFiniteGradient(f"step {self.steps}: {_blame(decision.clipped)}")
+            raise NonFiniteGradient(f"step {self.steps}: {decision.clipped.blame}")
         if self.on_nonfinite == "keep":
             return False
         self.check(decision.clipped)
@@ -189,7 +154,7 @@ class Engine:
         if self.max_skips is not None and int(self.skips) >= self.max_skips:
             raise NonFiniteGradient(
                 f"step {self.steps}: {int(self.skips)} steps in a row had a gradient that is not "
-                f"finite; in the last, {_blame(last)}"
+                f"finite; in the last, {last.blame}"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -214,36 +179,6 @@ class Engine:
             part.state = state
         self.steps = int(saved["steps"])
         self.skips = torch.full_like(self.skips, int(saved["skips"]))
-
-
-def _part(
-    rule: Rule[Any] | Transform[Any] | None, params: Mapping[str, Tensor], home: Home
-) -> Part | TransformPart:
-    if rule is None:
-        return Part(MaxNorm(math.inf), params, home)  # measured all the same: a NaN there counts
-    if isinstance(rule, Transform):
-        return TransformPart(rule, params, home)
-    if isinstance(rule, Rule):
-        return Part(rule, params, home)
-    raise BadInput(f"expected a rule such as MaxNorm(1.0), got {rule!r}")
-
-
-def assign(rules: Rules, params: Mapping[str, Tensor]) -> list[Assignment]:
-    """Each rule with the parameters that it is for. Raises BadInput for one left over."""
-    if not isinstance(rules, Mapping):
-        return [(rules, dict(params))]
-    held: dict[str, dict[str, Tensor]] = {pattern: {} for pattern in rules}
-    for name, param in params.items():
-        pattern = next((p for p in rules if fnmatchcase(name, p)), None)
-        if pattern is None:
-            raise BadInput(
-                f"no pattern of {list(rules)} fits the parameter {name!r}: add '*' for the rest"
-            )
-        held[pattern][name] = param
-    for pattern, chosen in held.items():
-        if not chosen:
-            raise BadInput(f"the pattern {pattern!r} fits no parameter that is left to it")
-    return [(rules[pattern], chosen) for pattern, chosen in held.items()]
 
 
 def together(parts: list[Measurement]) -> Tensor:
@@ -271,11 +206,3 @@ def _least(answers: list[Answer]) -> tuple[Tensor, Tensor]:
 def _any(flags: list[Tensor | None]) -> Tensor | None:
     held = [f for f in flags if f is not None]
     return torch.stack(held).any() if held else None
-
-
-def _blame(clipped: Clipped) -> str:
-    names = clipped.culprits
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    if not names:
-        return f"the gradient norm is {float(clipped.norm)}"
-    return f"the gradient is not finite in {', '.join(names[:5])}{more}"
