@@ -108,9 +108,10 @@ def test_a_spike_in_the_warmup_blinds_the_reference_only() -> None:
     assert drive(ZScore(reference=True), norms)[40] == math.inf
 
 
-def test_zscore_leaves_constant_norms_with_rounding_alone() -> None:
-    norms = [1 + 1e-5 * (i % 3) for i in range(500)]
-    assert min(coefficients(ZScore(), norms)) == 1.0
+def test_zscore_does_not_take_two_percent_above_constant_norms_for_a_spike() -> None:
+    norms = [1.0] * 200 + [1.02]
+    assert coefficients(ZScore(), norms)[200] == 1.0
+    assert coefficients(ZScore(reference=True), norms)[200] < 0.99
 
 
 def icefall_twin(norms: list[float]) -> list[float]:
@@ -308,6 +309,12 @@ def test_adaptive_follows_a_lasting_rise_within_ten_steps(factor: float) -> None
     assert min(got[210:]) > 0.7
     assert sum(c < 0.8 for c in got[210:]) <= 2  # a factor of 100 meets the cap for a while
     assert (min(got[200:209]) < 0.7) == (factor > 1)
+
+
+def test_norms_of_zero_say_nothing_about_the_level() -> None:
+    norms = lognormal(150)
+    with_zeros = [x for n in norms for x in (0.0, n)]
+    assert drive(Adaptive(), with_zeros)[1::2] == drive(Adaptive(), norms)
 
 
 def test_adaptive_withstands_eight_spikes_in_a_row() -> None:
