@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from gradwarden.compare.claims.arms import MAIN
 from gradwarden.compare.claims.words import ATTACK, TRAIN
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
@@ -12,7 +13,6 @@ from gradwarden.compare.results import SMOOTH, Defended, Grown, Results, Trained
 from gradwarden.core.records import Figure, Gallery, Picture, Series
 
 NONE = "no clipping"
-MAIN = ("lstm", "SGD")
 
 
 def figures(results: Results, picks: Picks) -> tuple[Figure, ...]:

@@ -81,7 +81,10 @@ class Ladder:
         return min(means, key=means.__getitem__) if means else None
 
 
-def ladders(runs: Iterable[Trained]) -> dict[tuple[str, str], Ladder]:
+Ladders = dict[tuple[str, str], Ladder]  # by net and optimizer
+
+
+def ladders(runs: Iterable[Trained]) -> Ladders:
     """(net, optimizer) -> its ladder, in the order of first appearance."""
     groups: dict[tuple[str, str], list[Trained]] = {}
     best: dict[int, float] = {}

@@ -5,15 +5,17 @@ Source of the claim: Pascanu et al. 2013, arXiv:1211.5063, sec. 3.2.
 
 from __future__ import annotations
 
+from gradwarden.compare.claims.arms import rates, table
 from gradwarden.compare.claims.words import judged, not_run, points
-from gradwarden.compare.ladder import Ladder, ladders
+from gradwarden.compare.ladder import Ladder, Ladders, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results, Trained
 from gradwarden.core.estimate import paired_mean
-from gradwarden.core.records import Answer, Row, Table
+from gradwarden.core.records import Answer
 
 ID = "C1"
 CLAIM = "Clipping prevents divergence and NaN."
+COLUMNS = ("rates", "diverged", "of them NaN or infinite", "steps clipped")
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -52,7 +54,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         null=0.0,
         smallest=1 / rungs,
         unit="share of rates",
-        table=_table(groups, picks),
+        table=table("Runs that diverged", COLUMNS, groups, picks, _cells),
         figures=("rates-SGD", "explosion"),
     )
 
@@ -63,7 +65,7 @@ def _pairs(ladder: Ladder, rule: str) -> list[tuple[Trained, Trained]]:
     return [(r, with_[r.rate, r.seed]) for r in ladder.of("") if (r.rate, r.seed) in with_]
 
 
-def _others(groups: dict[tuple[str, str], Ladder], picks: Picks) -> str:
+def _others(groups: Ladders, picks: Picks) -> str:
     said = ""
     for (_, optimizer), ladder in groups.items():
         pairs = _pairs(ladder, picks.clip)
@@ -73,18 +75,11 @@ def _others(groups: dict[tuple[str, str], Ladder], picks: Picks) -> str:
     return said
 
 
-def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
-    rows = []
-    for (net, optimizer), ladder in groups.items():
-        for rule in ladder.rules:
-            runs = ladder.of(rule)
-            cells = (
-                f"{net}, {optimizer}, {rule or 'no clipping'}",
-                ", ".join(f"{rate:g}" for rate in ladder.rates(rule)),
-                f"{sum(r.diverged for r in runs)} of {len(runs)}",
-                f"{sum(r.nonfinite_step is not None for r in runs)}",
-                f"{100 * sum(r.clipped for r in runs) / len(runs):.0f} %" if rule else "-",
-            )
-            rows.append(Row(cells=cells, pick=rule == picks.clip))
-    columns = ("arm", "rates", "diverged", "of them NaN or infinite", "steps clipped")
-    return Table(title="Runs that diverged", columns=columns, rows=tuple(rows))
+def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:
+    runs = ladder.of(rule)
+    return (
+        rates(ladder, rule),
+        f"{sum(r.diverged for r in runs)} of {len(runs)}",
+        f"{sum(r.nonfinite_step is not None for r in runs)}",
+        f"{100 * sum(r.clipped for r in runs) / len(runs):.0f} %" if rule else "-",
+    )

@@ -9,23 +9,25 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from gradwarden.compare.claims.arms import MAIN, rates, table
 from gradwarden.compare.claims.words import from_parts, judged, not_run, times
 from gradwarden.compare.ladder import Ladder, Rung, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer, Row, Table
+from gradwarden.core.records import Answer
 
 ID = "C2"
 CLAIM = "Clipping allows larger learning rates."
-MAIN = ("lstm", "SGD")
+COLUMNS = ("rates tried", "largest stable, by seed", "effective, by seed")
+NOTE = "+: the ladder ends here; none: not even the lowest rate was stable."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
     groups = ladders(results.trained)
     ladder = groups.get(MAIN)
-    rates = ladder.rates("", picks.clip) if ladder else []
-    if ladder is None or len(rates) < 2:
+    tried = ladder.rates("", picks.clip) if ladder else []
+    if ladder is None or len(tried) < 2:
         return not_run(ID, CLAIM, "clipping", "no ladder of rates with and without clipping")
     nominal = ratio(ladder, picks.clip, "rate")
     effective = ratio(ladder, picks.clip, "effective")
@@ -47,12 +49,12 @@ def judge(results: Results, picks: Picks) -> Answer:
         how=(
             "Log ratio of the largest stable rates of the same seed (stable: not diverged, "
             "validation bits at most 1.1 times the best of any arm), on the ladder "
-            f"{', '.join(f'{r:g}' for r in rates)}. The interval is Student's t over seeds and "
+            f"{', '.join(f'{r:g}' for r in tried)}. The interval is Student's t over seeds and "
             f"never narrower than one rung (a factor of {math.exp(step):.2f}) to either side. "
             "Counts only together with C3 and C4."
         ),
         parts=parts,
-        table=_table(groups, picks),
+        table=table("Largest stable rates", COLUMNS, groups, picks, _cells, NOTE),
         figures=("rates-SGD", "rates-AdamW"),
     )
 
@@ -65,10 +67,10 @@ def depends(answers: dict[str, Answer]) -> Answer:
 
 def ratio(ladder: Ladder, rule: str, measure: str) -> Estimate | None:
     """Log ratio of the largest stable rates, `rule` over no clipping; None where both are open."""
-    rates = ladder.rates("", rule)
+    shared = ladder.rates("", rule)
     values, bounds = [], set()
     for seed in ladder.seeds:
-        over, under = ladder.top(rule, seed, rates), ladder.top("", seed, rates)
+        over, under = ladder.top(rule, seed, shared), ladder.top("", seed, shared)
         bound = _bound(over, under)
         if bound is not None:
             values.append(math.log(getattr(over, measure) / getattr(under, measure)))
@@ -104,24 +106,13 @@ def _part(n: int, kind: str, effect: Estimate, step: float, picks: Picks) -> Ans
     )
 
 
-def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
-    rows = []
-    for (net, optimizer), ladder in groups.items():
-        for rule in ladder.rules:
-            tops = [ladder.top(rule, seed, ladder.rates(rule)) for seed in ladder.seeds]
-            cells = (
-                f"{net}, {optimizer}, {rule or 'no clipping'}",
-                ", ".join(f"{r:g}" for r in ladder.rates(rule)),
-                ", ".join(_rung(t, t.rate) for t in tops),
-                ", ".join(f"{t.effective:.3g}" for t in tops),
-            )
-            rows.append(Row(cells=cells, pick=rule == picks.clip))
-    columns = ("arm", "rates tried", "largest stable, by seed", "effective, by seed")
-    note = "+: the ladder ends here; none: not even the lowest rate was stable."
-    return Table(title="Largest stable rates", columns=columns, rows=tuple(rows), note=note)
+def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:
+    tops = [ladder.top(rule, seed, ladder.rates(rule)) for seed in ladder.seeds]
+    shown = ", ".join(_rung(top) for top in tops)
+    return rates(ladder, rule), shown, ", ".join(f"{top.effective:.3g}" for top in tops)
 
 
-def _rung(rung: Rung, rate: float) -> str:
+def _rung(rung: Rung) -> str:
     if rung.bound == "at most":
         return "none"
-    return f"{rate:g}{'+' if rung.bound else ''}"
+    return f"{rung.rate:g}{'+' if rung.bound else ''}"

@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from gradwarden.compare.claims.arms import MAIN, best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results, Trained
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer, Row, Table
+from gradwarden.core.records import Answer
 
 ID = "C3"
 CLAIM = "Clipping makes training converge faster."
 SMALLEST = math.log(1.1)  # a tenth fewer steps
-MAIN = ("lstm", "SGD")
+COLUMNS = ("best rate", "steps to the target, by seed")
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -34,7 +35,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         says=(
             f"Without clipping training needs {times(effect)} the steps to the target that it "
             f"needs with {picks.clip}, each at its own best rate "
-            f"({_rate(ladder, '')} and {_rate(ladder, picks.clip)})."
+            f"({best_rate(ladder, '')} and {best_rate(ladder, picks.clip)})."
         ),
         how=(
             "Log ratio of the steps until the mean of the last 10 training losses reaches what "
@@ -46,7 +47,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         null=0.0,
         smallest=SMALLEST,
         unit="log ratio",
-        table=_table(groups, picks),
+        table=table("Steps to the target loss", COLUMNS, groups, picks, _cells),
         figures=("curves",),
     )
 
@@ -76,20 +77,8 @@ def _run(ladder: Ladder, rule: str, rate: float | None, seed: int) -> Trained | 
     return next((r for r in ladder.of(rule, [rate]) if r.seed == seed), None)
 
 
-def _rate(ladder: Ladder, rule: str) -> str:
+def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:
     rate = ladder.chosen(rule)
-    return "none" if rate is None else f"{rate:g}"
-
-
-def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
-    rows = []
-    for (net, optimizer), ladder in groups.items():
-        for rule in ladder.rules:
-            rate = ladder.chosen(rule)
-            runs = [] if rate is None else ladder.of(rule, [rate])
-            steps = ["not reached" if (s := r.steps_to_target) is None else str(s) for r in runs]
-            name = f"{net}, {optimizer}, {rule or 'no clipping'}"
-            cells = (name, _rate(ladder, rule), ", ".join(steps) or "-")
-            rows.append(Row(cells=cells, pick=rule == picks.clip))
-    columns = ("arm", "best rate", "steps to the target, by seed")
-    return Table(title="Steps to the target loss", columns=columns, rows=tuple(rows))
+    runs = [] if rate is None else ladder.of(rule, [rate])
+    steps = ["not reached" if (s := r.steps_to_target) is None else str(s) for r in runs]
+    return best_rate(ladder, rule), ", ".join(steps) or "-"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 
+from gradwarden.compare.claims.arms import MAIN, best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer, Row, Table
+from gradwarden.core.records import Answer
 
 ID = "C4"
 CLAIM = "Clipping does not compromise performance."
 MARGIN = math.log(1.02)  # 2 % more bits per character would be a loss of quality
-MAIN = ("lstm", "SGD")
+COLUMNS = ("best rate", "mean test bits", "by seed")
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -41,7 +42,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         null=-MARGIN,
         smallest=0.0,
         unit="log ratio",
-        table=_table(groups, picks),
+        table=table("Bits per character at the best rate", COLUMNS, groups, picks, _cells),
         figures=("rates-SGD",),
     )
 
@@ -59,19 +60,9 @@ def quality(ladder: Ladder, rule: str) -> Estimate | None:
     return paired_mean(values) if values else None
 
 
-def _table(groups: dict[tuple[str, str], Ladder], picks: Picks) -> Table:
-    rows = []
-    for (net, optimizer), ladder in groups.items():
-        for rule in ladder.rules:
-            rate = ladder.chosen(rule)
-            runs = [] if rate is None else ladder.of(rule, [rate])
-            bits = [r.test for r in runs if r.test is not None]
-            cells = (
-                f"{net}, {optimizer}, {rule or 'no clipping'}",
-                "none" if rate is None else f"{rate:g}",
-                f"{sum(bits) / len(bits):.3f}" if bits else "-",
-                ", ".join(f"{b:.3f}" for b in bits) or "-",
-            )
-            rows.append(Row(cells=cells, pick=rule == picks.clip))
-    columns = ("arm", "best rate", "mean test bits", "by seed")
-    return Table(title="Bits per character at the best rate", columns=columns, rows=tuple(rows))
+def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:
+    rate = ladder.chosen(rule)
+    runs = [] if rate is None else ladder.of(rule, [rate])
+    bits = [r.test for r in runs if r.test is not None]
+    mean = f"{sum(bits) / len(bits):.3f}" if bits else "-"
+    return best_rate(ladder, rule), mean, ", ".join(f"{b:.3f}" for b in bits) or "-"
