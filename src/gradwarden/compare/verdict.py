@@ -44,8 +44,9 @@ TABLE: tuple[Rule, ...] = (
         "summary",
         CLIP,
         "Whether clipping prevents divergence stays open on these runs: {C1}",
-        C1=UNSETTLED,
+        C1=OPEN,
     ),
+    _row("summary", CLIP, "Clipping was not put to the test in these runs.", C1=NOT_RUN),
     _row(
         "summary",
         MASK,
@@ -62,7 +63,8 @@ TABLE: tuple[Rule, ...] = (
         M1=(REFUTED, OPEN, NOT_RUN),
         M2=REFUTED,
     ),
-    _row("summary", MASK, "Whether masking makes the model secure stays open: {M2}", M2=UNSETTLED),
+    _row("summary", MASK, "Whether masking makes the model secure stays open: {M2}", M2=OPEN),
+    _row("summary", MASK, "Masking was not put to the test in these runs.", M2=NOT_RUN),
     _row(
         "summary",
         "both",
