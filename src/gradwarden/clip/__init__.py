@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gradwarden.clip.record import Row as Row
     from gradwarden.clip.record import Window as Window
     from gradwarden.clip.record import read_record as read_record
+    from gradwarden.clip.replay import Replayed as Replayed
+    from gradwarden.clip.replay import replay as replay
     from gradwarden.clip.rule import Measured as Measured
     from gradwarden.clip.rule import Needs as Needs
     from gradwarden.clip.rule import Rule as Rule
