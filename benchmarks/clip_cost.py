@@ -95,6 +95,7 @@ def memory() -> str:
     params = parameters(*SHAPES[0])
     clipper = Clipper([(str(i), p) for i, p in enumerate(params)], MaxNorm(1.0))
     clipper.step()
+    reset(params, [p.grad.clone() for p in params if p.grad is not None])
     with torch.profiler.profile(profile_memory=True) as seen:
         clipper.step()
     now = peak = 0

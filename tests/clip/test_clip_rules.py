@@ -164,6 +164,8 @@ def test_skip_spikes_reference_matches_the_twin() -> None:
     got = drive(SkipSpikes(reference=True), norms, losses)
     skipped = [n > t for n, t in zip(norms, got, strict=True)]
     assert skipped == olmo_twin(norms, losses)
+    before = np.array(norms[:80])
+    assert got[80] == pytest.approx(before.mean() + 6 * before.std(ddof=1), rel=1e-5)
     assert skipped[150]
     assert skipped[260]
 
@@ -225,6 +227,13 @@ def test_adagc_follows_a_rise_and_wakes_a_parameter_that_was_zero() -> None:
     assert mended[-1][0] > 3.9
     assert mended[-1][1] > 0.9
     assert original[-1] == [0.0, 0.0]
+
+
+def test_a_zero_in_adagcs_warmup_changes_nothing() -> None:
+    norms = [[n] for n in lognormal(150, sigma=0.1)]
+    with_zero = [*norms[:3], [0.0], *norms[4:]]
+    plain = [*norms[:3], norms[2], *norms[4:]]  # a second time the same: no new minimum
+    assert each(AdaGC(), with_zero)[100:] == each(AdaGC(), plain)[100:]
 
 
 def agc_twin(w: Tensor, g: Tensor, share: float, least: float) -> Tensor:

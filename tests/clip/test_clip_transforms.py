@@ -95,5 +95,13 @@ def test_state_loads_in_another_order() -> None:
     other = Clipper(reversed(params.items()), UClip(MaxNorm(1.0, scope="tensor")))
     other.load_state_dict(first.state_dict())
     assert [c.shape for c in other.states[0].carry] == [torch.Size([3]), torch.Size([2])]
+    spam = Clipper(params.items(), StableSPAM())
+    for k, p in enumerate(params.values()):
+        p.grad = torch.full_like(p, k + 1.0)
+    spam.step()
+    turned = Clipper(reversed(params.items()), StableSPAM())
+    turned.load_state_dict(spam.state_dict())
+    for new, old in zip(turned.states[0], spam.states[0], strict=True):
+        torch.testing.assert_close(new, old.flip(-1), rtol=0, atol=0)
     with pytest.raises(BadInput, match="expected rule StableSPAM"):
         Clipper(params.items(), StableSPAM()).load_state_dict(first.state_dict())
