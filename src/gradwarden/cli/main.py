@@ -11,12 +11,15 @@ import typer
 from typer.core import TyperGroup
 
 from gradwarden import __version__
+from gradwarden.cli.advise import advise
 from gradwarden.cli.attacks import attacks
 from gradwarden.cli.audit import audit
 from gradwarden.cli.compare import compare
 from gradwarden.cli.masks import masks
+from gradwarden.cli.replay import replay
 from gradwarden.cli.rules import rules
 from gradwarden.cli.tasks import tasks
+from gradwarden.cli.watch import watch
 from gradwarden.core.errors import GradwardenError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -73,7 +76,7 @@ def gradwarden(
     """
 
 
-for command in (compare, audit, tasks, rules, masks, attacks):
+for command in (compare, audit, watch, advise, replay, tasks, rules, masks, attacks):
     app.command()(command)
 
 

@@ -51,9 +51,9 @@ def _comparison(record: Comparison) -> Group:
 
 
 def _examination(record: Examination) -> Group:
-    verdict = _text(record.verdict.upper(), f"bold {VERDICTS.get(record.verdict, 'yellow')}")
+    verdict = safe(record.verdict.upper(), f"bold {VERDICTS.get(record.verdict, 'yellow')}")
     return Group(
-        Text.assemble(verdict, "  ", _text(record.model)),
+        Text.assemble(verdict, "  ", safe(record.model)),
         *(_item(reason) for reason in record.reasons),
         "",
         _accuracies(record),
@@ -61,7 +61,7 @@ def _examination(record: Examination) -> Group:
         *(_item(f"replaced: {patch}") for patch in record.patches),
         *(_item(f"not run: {gate}") for gate in record.gates_not_run),
         "",
-        _text("A verdict is evidence, not proof.", "italic"),
+        safe("A verdict is evidence, not proof.", "italic"),
     )
 
 
@@ -73,12 +73,12 @@ def _answers(answers: Iterable[Answer]) -> RichTable:
     flat = list(_flat(answers))
     for answer in flat:
         symbol, colour = ANSWERS.get(answer.answer, NOT_RUN)
-        said = _text(f"{symbol} {answer.answer}{'' if answer.counts else ' *'}", colour)
-        lines = [_text(answer.claim, "bold"), _text(answer.says)]
+        said = safe(f"{symbol} {answer.answer}{'' if answer.counts else ' *'}", colour)
+        lines = [safe(answer.claim, "bold"), safe(answer.says)]
         if answer.effect:
             effect = numbers.effect(answer.effect, answer.unit)
-            lines.append(_text(f"{effect} ({numbers.ends(answer.effect, answer.unit)})", "dim"))
-        table.add_row(_text(answer.id, "bold"), said, Text("\n").join(lines))
+            lines.append(safe(f"{effect} ({numbers.ends(answer.effect, answer.unit)})", "dim"))
+        table.add_row(safe(answer.id, "bold"), said, Text("\n").join(lines))
     if not all(answer.counts for answer in flat):
         table.caption = "* does not count without the claims that it depends on"
         table.caption_justify = "left"
@@ -112,23 +112,23 @@ def _findings(record: Examination) -> RichTable:
         table.add_column(column)
     for f in record.findings:
         module = "whole model" if f.module is None else f.module or "(root)"
-        why = _text(f"{f.why} {f.remedy}")
-        table.add_row(_text(module), _text(f.check), numbers.percent(f.share), why)
+        why = safe(f"{f.why} {f.remedy}")
+        table.add_row(safe(module), safe(f.check), numbers.percent(f.share), why)
     return table
 
 
 def _table(record: Table) -> RichTable:
     table = _ruled(record.title)
     for column, numeric in zip(record.columns, numbers.numeric(record), strict=True):
-        table.add_column(_text(column), justify="right" if numeric else "left")
+        table.add_column(safe(column), justify="right" if numeric else "left")
     for row in record.rows:
         style = "bold" if row.pick else ""
-        table.add_row(*(_text(cell, style) for cell in row.cells[: len(record.columns)]))
+        table.add_row(*(safe(cell, style) for cell in row.cells[: len(record.columns)]))
     return table
 
 
 def _ruled(title: str) -> RichTable:
-    return RichTable(title=_text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    return RichTable(title=safe(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
 
 
 def _points(points: Iterable[Point]) -> list[RenderableType]:
@@ -136,17 +136,18 @@ def _points(points: Iterable[Point]) -> list[RenderableType]:
 
 
 def _item(text: str, claims: str = "") -> RenderableType:
-    line = _text(text)
+    line = safe(text)
     if claims:
-        line.append("  ").append_text(_text(f"[{claims}]", "dim"))
+        line.append("  ").append_text(safe(f"[{claims}]", "dim"))
     return Padding(line, (0, 0, 0, 2), expand=False)
 
 
 def _heading(text: str) -> Text:
-    return _text(text, "bold")
+    return safe(text, "bold")
 
 
-def _text(text: str, style: str = "") -> Text:
+def safe(text: str, style: str = "") -> Text:
+    """`text` without control characters, never read as markup."""
     kept = (
         c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs") else "\ufffd" for c in text
     )
