@@ -8,6 +8,7 @@ benchmarks/results/clip_cost.md.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -121,8 +122,16 @@ def render(table: list[tuple[str, int, str, float, float]]) -> str:
             f"| {shape} | {threads} | {what} | {milliseconds:.2f} | {ratio:.2f} | "
             f"at most {TARGETS[what]:.2f} | {met} |"
         )
+    busy = f"Load average at the end, this run's included: {os.getloadavg()[0]:.1f}."
     where = ", ".join(f"{k} {v}" for k, v in environment().items())
-    lines += ["", f"Peak memory beyond the gradients: {memory()} (target: under 1 MB).", "", where]
+    lines += [
+        "",
+        f"Peak memory beyond the gradients: {memory()} (target: under 1 MB).",
+        "",
+        busy,
+        "",
+        where,
+    ]
     return "\n".join(lines) + "\n"
 
 
