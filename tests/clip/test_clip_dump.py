@@ -154,10 +154,12 @@ def test_an_overflow_that_the_scaler_handles_is_no_accident(
 ) -> None:
     """Fused kernels get the scaler's flag; without them its optimizer step does not happen."""
     run = Training(tmp_path)
-    run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1, fused=True)
+    run.step(GOOD)
     run.guard.detach()
+    run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1, fused=True)
     run.guard = attach(run.optimizer, MaxNorm(1.0), model=run.model, dump=tmp_path)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    run.model.zero_grad()
     loss = run.model(x).square().mean()
     scaler.scale(loss).backward()
     run.guard.observe(loss, {"x": x})
@@ -181,7 +183,9 @@ def test_the_batch_is_let_go_of_after_the_step(tmp_path: Path) -> None:
 
 def test_detach_takes_the_hook_off_the_model(tmp_path: Path) -> None:
     run = Training(tmp_path)
-    run.guard.detach()
+    run.step(GOOD)
+    with pytest.warns(UserWarning, match="saw no step"):
+        run.guard.detach()
     assert not run.model._forward_pre_hooks
 
 
@@ -303,3 +307,10 @@ def test_what_is_no_dump(tmp_path: Path) -> None:
     (tmp_path / "d" / "weights.safetensors").write_bytes(b"\0" * 5)
     with pytest.raises(BadInput, match="is damaged: SafetensorError"):
         read_dump(tmp_path / "d")
+
+
+def test_the_umask_decides_who_may_read_it(tmp_path: Path) -> None:
+    write_dump(made([torch.ones(1)], w=torch.ones(1)), tmp_path / "d")
+    (tmp_path / "plain").write_text("")
+    modes = {p.stat().st_mode for p in [tmp_path / "plain", *(tmp_path / "d").iterdir()]}
+    assert len(modes) == 1

@@ -84,7 +84,9 @@ def write_dump(dump: Dump, path: Path) -> None:
         save_file(_apart(dump.weights), beside / WEIGHTS)
         save_file(_apart(tensors), beside / PASSES)
         (beside / REST).write_text(text, encoding="utf-8")
+        mode = (beside / REST).stat().st_mode  # what the umask says; safetensors does not ask it
         for name in (WEIGHTS, PASSES, REST):
+            (beside / name).chmod(mode)
             with open(beside / name, "rb") as file:
                 os.fsync(file.fileno())
         os.rename(beside, path)

@@ -105,9 +105,19 @@ class Guard:
         return advise(self._recorder.record())
 
     def detach(self) -> None:
-        """Takes the hooks off and writes what is left of the record. May be called twice."""
+        """Takes the hooks off and writes what is left of the record. May be called twice.
+
+        Warns where the optimizer never took a step: then nothing was guarded.
+        """
+        if self._hooks and not self.steps:
+            warnings.warn(
+                "this guard saw no step: gradients were not clipped; attach it to the optimizer "
+                "whose step() the loop calls",
+                stacklevel=2,
+            )
         for hook in self._hooks:
             hook.remove()
+        self._hooks = []
         if self._dumper is not None:
             self._dumper.close()
         if self._close is not None:
