@@ -1,5 +1,6 @@
 """A lost step, from training to the name of the module, on the command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,26 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert err.startswith("gradwarden: ")
     assert err.count("\n") == 1
     assert sentence in err
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "diagnose.md"
+
+
+def test_the_commands_of_the_page_on_lost_runs_do_what_it_says(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    programs = [code for language, code in blocks if language == "python"]
+    Path("train.py").write_text(programs[0])
+    exec("\n".join(programs), {"__name__": "page"})  # noqa: S102
+    lines = [line for language, code in blocks if language == "bash" for line in code.splitlines()]
+    said = {words[1]: run(*words[1:]) for words in map(str.split, lines)}
+    assert {name: ended.code for name, ended in said.items()} == {
+        "watch": 0,
+        "replay": 0,
+        "advise": 0,
+    }
+    assert "step 150, non-finite: the gradient is not finite in" in said["watch"].out
+    assert said["replay"].out.startswith("step 150: entropy (Entropy), in the forward pass\n")
+    assert "role" in said["advise"].out

@@ -50,8 +50,9 @@ def _shown(advice: Advice) -> RenderableType:
     from gradwarden.report.numbers import TIMES, number, percent
     from gradwarden.report.terminal import safe
 
+    rule = "no rule" if advice.rule == "None" else advice.rule
     head = (
-        f"{advice.steps:,} steps with {advice.optimizer} and {advice.rule}: median norm "
+        f"{advice.steps:,} steps with {advice.optimizer} and {rule}: median norm "
         f"{number(advice.norm)}, {percent(advice.clipped)} clipped, {percent(advice.skipped)} skipped"
     )
     room = "-" if advice.head_room is None else f"{TIMES}{number(advice.head_room, 2)}"

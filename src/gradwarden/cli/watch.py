@@ -95,8 +95,9 @@ class _Seen:
         from gradwarden.report.terminal import safe
 
         assert self.header is not None
+        rule = "no rule" if self.header.rule == "None" else self.header.rule
         title = Text.assemble(
-            safe(str(self.path), "bold"), f"  {self.header.optimizer}, ", safe(self.header.rule)
+            safe(str(self.path), "bold"), "  ", safe(f"{self.header.optimizer}, {rule}")
         )
         if not self.rows:
             return Group(title, "no steps yet: they are written 64 at a time")
