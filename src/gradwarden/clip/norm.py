@@ -46,7 +46,8 @@ class Powers(NamedTuple):
         """Norm of each tensor, [T] float64."""
         parts = self.sums
         if self.owners:
-            owner = torch.tensor([i for i, n in self.owners for _ in range(n)], device=parts.device)
+            which, many = torch.tensor(self.owners).unbind(1)
+            owner = which.repeat_interleave(many, output_size=len(parts)).to(parts.device)
             parts = parts.new_zeros(self.many).scatter_reduce(
                 0, owner, parts, "amax" if self.p == math.inf else "sum"
             )
