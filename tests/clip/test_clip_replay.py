@@ -1,5 +1,6 @@
 """A fault planted in a known module is found there, forward and backward."""
 
+import copy
 import math
 import random
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from gradwarden.clip.attach import attach
 from gradwarden.clip.dump import Dump, Pass, write_dump
 from gradwarden.clip.dumper import rng_now
+from gradwarden.clip.faults import Faults
 from gradwarden.clip.record import Header
 from gradwarden.clip.replay import Replayed, replay
 from gradwarden.clip.rules.max_norm import MaxNorm
@@ -315,6 +317,40 @@ def test_a_model_that_does_not_fit(tmp_path: Path) -> None:
 def test_a_dump_without_a_batch(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"holds no batch: call guard.observe\(loss, batch=...\)"):
         replay(dumped(tmp_path, Net()), Net(), mean)
+
+
+class Nested(nn.Module):
+    """Containers, one tensor several times, in place on what a module gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(4), nn.Linear(4, 4)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.relu = nn.ReLU(inplace=True)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        h = self.attention(h, h, h)[0]
+        y = self.relu(self.linear(h))
+        z: Tensor = self.lstm(y)[0]
+        z += y
+        left, right = self.linear(z).chunk(2, -1)
+        return left * right
+
+
+def test_watching_changes_no_gradient() -> None:
+    torch.manual_seed(0)
+    net = Nested()
+    twin, x = copy.deepcopy(net), torch.randn(2, 3, 4)
+    net(x).square().sum().backward()
+    with Faults(twin, x) as faults:
+        twin(x).square().sum().backward()
+    assert faults.first is None
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert torch.equal(a.grad, b.grad)
 
 
 def test_the_hooks_are_gone_afterwards(tmp_path: Path) -> None:
