@@ -409,6 +409,7 @@ def results(wanted: Sequence[UseJob], store: Store) -> Results:
             print(f"{now.done} of {now.total}, {now.seconds_left / 60:.0f} min left", flush=True)
 
     execute(plan.missing, keep, tell)
+    runs.sort(key=lambda run: run.seed)
     return Results.of(replace(run, result=one) for run in runs for one in run.result["runs"])
 
 
@@ -482,14 +483,16 @@ seed diverged; the columns after it are at that rate. *Target*: a training loss 
 reach (text) or 0.2 nats (temporal order), as a mean of ten steps; "-" was not reached. In brackets:
 95 %, Student's t over the seeds, paired; for rates never narrower than one rung of the ladder.
 "at least" and "at most": one of the two ends at the edge of the ladder, or misses the target.
-*Steps clipped* is the share of the steps in which anything was scaled down, or that was skipped."""
+*Steps clipped* is the share of the steps in which anything was scaled down, or that was skipped.
+PyTorch's clipping and `MaxNorm` are the same rule up to rounding: where no gradient is NaN, what lies
+between their two rows is chance."""
 
 
 def render(found: Results, settings: Sequence[Setting], seeds: int) -> str:
-    groups = ladders(found.trained)
     text = ["# What clipping does for training", "", *WORDS.splitlines(), ""]
     for setting in settings:
-        ladder = groups[setting.task.name, setting.optimizer]
+        # One task at a time: a ladder's best is that of all runs which it is made of.
+        (ladder,) = ladders(r for r in found.trained if r.net == setting.task.name).values()
         rates = ", ".join(f"{r:g}" for r in setting.rates)
         text += [f"## {setting.title}", "", setting.about, "", f"Rates: {rates}.", ""]
         text += ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
