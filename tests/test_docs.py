@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from gradwarden.compare import quick
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 FENCE = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -72,6 +73,20 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*PAGES, CONTRIBUTING]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_rows_of_the_benchmarks_are_put_into_the_pages() -> None:
+    put = runpy.run_path(str(ROOT / "docs" / "figures.py"))["on_page_markdown"]
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    asking = [text for text in pages if "{{ rows " in text]
+    assert len(asking) >= 5
+    for text in asking:
+        assert "{{ rows" not in put(text)
+    head, dashes, row = put("{{ rows clip_faults: Adaptive }}").splitlines()
+    assert head.count("|") == dashes.count("|") == row.count("|")
+    assert row in (ROOT / "benchmarks/results/clip_faults.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="no row for NoSuch"):
+        put("{{ rows clip_faults: Adaptive, NoSuch }}")
 
 
 def test_one_file_one_export_one_row_is_all_that_a_rule_needs(tmp_path: Path) -> None:
