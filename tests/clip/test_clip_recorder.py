@@ -227,6 +227,7 @@ def test_a_torn_line_costs_that_line_only(tmp_path: Path, cut: int) -> None:
     left = whole[:-cut].count(b"\n") - 1
     assert [r.norm for r in read_record(path).rows] == pytest.approx([1.0, 2.0, 3.0][:left])
     run(path, [4.0]).detach()
+    assert len(of(Header, list(Follower(path).read()))) == 2
     assert [r.norm for r in read_record(path).rows] == pytest.approx([*[1.0, 2.0, 3.0][:left], 4.0])
 
 

@@ -233,10 +233,11 @@ def test_modules_are_in_the_mode_that_they_were_in(tmp_path: Path) -> None:
     net[0].eval()
     with torch.no_grad():
         net[0].running_mean.fill_(math.nan)  # type: ignore[operator]
-    found = at(tmp_path / "eval", net, torch.randn(4, 2))
+    path = dumped(tmp_path / "eval", net, {"x": torch.randn(4, 2)})
+    found = replay(path, copy.deepcopy(net).train(), mean)
     assert (found.module, found.why.split(": ")[1]) == ("0", "its running_mean is not finite")
-    net.train()
-    assert at(tmp_path / "train", net, torch.randn(4, 2)).phase is None
+    path = dumped(tmp_path / "train", net.train(), {"x": torch.randn(4, 2)})
+    assert replay(path, copy.deepcopy(net).eval(), mean).phase is None
 
 
 def test_dropout_draws_what_it_drew_and_the_callers_draws_go_on(tmp_path: Path) -> None:
@@ -333,10 +334,11 @@ class Nested(nn.Module):
         h = self.norm(x)
         h = self.attention(h, h, h)[0]
         y = self.relu(self.linear(h))
-        z: Tensor = self.lstm(y)[0]
+        z: Tensor = self.linear(self.lstm(y)[0])
         z += y
         left, right = self.linear(z).chunk(2, -1)
-        return left * right
+        out: Tensor = left * right
+        return out
 
 
 def test_watching_changes_no_gradient() -> None:
