@@ -2,6 +2,7 @@
 
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,8 +73,10 @@ def test_an_error_of_ours_is_one_sentence_and_exit_code_2(
     [(["rules"], "nothing was written"), (["compare"], "--resume goes on from them")],
 )
 def test_an_interrupt_exits_with_130_and_a_hint(
-    run: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], hint: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a report of ours may lie in the checkout
+
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
