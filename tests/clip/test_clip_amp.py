@@ -1,6 +1,7 @@
 """GradScaler, fused kernels, closures, compiled steps: what stands between backward and update."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gradwarden.clip.attach import Guard, attach
 from gradwarden.clip.fold import Fold
+from gradwarden.clip.record import read_record
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.clip.rules.max_value import MaxValue
 from gradwarden.clip.rules.skip_spikes import SkipSpikes
@@ -352,3 +354,42 @@ def test_a_compiled_step_is_clipped() -> None:
             loss_of(net, i, math.nan if i == 2 else 1.0).backward()
             step()
     torch.testing.assert_close(weights(nets[0]), weights(nets[1]))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_the_scaler_withholds_is_counted_and_told(tmp_path: Path, fused: bool) -> None:
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    guard = attach(optimizer, MaxNorm(1.0), scaler=scaler, record=tmp_path / "run.jsonl")
+    for bad in (False, True, False):
+        optimizer.zero_grad()
+        scaler.scale(net(torch.ones(1, 3)).sum()).backward()
+        if bad:
+            assert net.weight.grad is not None
+            net.weight.grad[0, 0] = math.inf
+        scaler.step(optimizer)
+        scaler.update()
+    guard.detach()
+    assert "step" not in vars(scaler)
+    told = read_record(tmp_path / "run.jsonl").events
+    if fused:  # called with a flag: a step of the record, not finite
+        assert (guard.steps, guard.withheld) == (3, 0)
+        assert [event.kind for event in told] == ["non-finite"]
+    else:
+        assert (guard.steps, guard.withheld) == (2, 1)
+        assert [(event.step, event.kind) for event in told] == [(1, "withheld")]
+
+
+def test_another_optimizer_of_the_same_scaler_is_not_ours() -> None:
+    ours, other = (torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1) for _ in range(2))
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    guard = attach(ours, MaxNorm(1.0), scaler=scaler)
+    for optimizer in (ours, other):
+        (p,) = optimizer.param_groups[0]["params"]
+        scaler.scale(p.sum()).backward()
+    (p,) = other.param_groups[0]["params"]
+    p.grad.fill_(math.inf)
+    scaler.step(other)
+    scaler.step(ours)
+    assert (guard.steps, guard.withheld) == (1, 0)

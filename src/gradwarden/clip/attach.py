@@ -35,6 +35,7 @@ def attach(
     max_skips: int | None = 100,
     record: Sink | Sequence[Sink] | None = None,
     dump: str | Path | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Guard:
     """From now on every `optimizer.step()` measures, guards and clips the gradients first.
 
@@ -49,7 +50,8 @@ def attach(
     GradScaler, gradient accumulation, closures and fused optimizers need no further words: norms
     are of the gradients that the optimizer is about to use. Where `rule` is a MaxNorm, a parameter
     group with an entry "max_norm" is clipped by itself, to what is there at each step: a scheduler
-    may change it. The state travels inside `optimizer.state_dict()`. Raises BadInput.
+    may change it. A step that a GradScaler withholds reaches no optimizer that is not fused: given as
+    `scaler`, it is counted in `guard.withheld` and an event of the record. The state travels inside `optimizer.state_dict()`. Raises BadInput.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise BadInput(f"expected a torch optimizer, got {type(optimizer).__name__}")
@@ -65,7 +67,7 @@ def attach(
         header = Header(__version__, repr(rule), type(optimizer).__name__, tuple(engine.names))
         recorder = Recorder(sinks, header, engine.home.device)
         dumper = None if dump is None else Dumper(dump, model, recorder)
-    return Guard(optimizer, rule, engine, recorder, dumper)
+    return Guard(optimizer, rule, engine, recorder, dumper, scaler)
 
 
 def _names(optimizer: torch.optim.Optimizer, model: nn.Module | None) -> list[tuple[str, Tensor]]:

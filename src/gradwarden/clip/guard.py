@@ -25,8 +25,10 @@ from gradwarden.clip.dumper import Dumper
 from gradwarden.clip.engine import Decision, Engine
 from gradwarden.clip.fold import Fold
 from gradwarden.clip.part import Part
+from gradwarden.clip.record import Event
 from gradwarden.clip.recorder import Recorder
 from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.clip.withheld import Withheld
 from gradwarden.core.errors import BadInput
 
 KEY = "gradwarden"  # in the optimizer's state_dict
@@ -44,6 +46,7 @@ class Guard:
         engine: Engine,
         recorder: Recorder | None,
         dumper: Dumper | None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         self.rule = rule
         self._engine, self._recorder, self._dumper = engine, recorder, dumper
@@ -63,12 +66,20 @@ class Guard:
             optimizer.register_state_dict_post_hook(self._saving),
             optimizer.register_load_state_dict_pre_hook(self._loading),
         ]
+        self._scaler = (
+            None if scaler is None else Withheld(scaler, optimizer, lambda: self.steps, self._tell)
+        )
         self._close = weakref.finalize(self, recorder.close) if recorder else None
 
     @property
     def steps(self) -> int:
         """Steps that had gradients, skipped ones included."""
         return self._engine.steps
+
+    @property
+    def withheld(self) -> int:
+        """Steps that the GradScaler given to `attach` did not let the optimizer take."""
+        return 0 if self._scaler is None else self._scaler.count
 
     @property
     def syncs(self) -> bool:
@@ -109,7 +120,7 @@ class Guard:
 
         Warns where the optimizer never took a step: then nothing was guarded.
         """
-        if self._hooks and not self.steps:
+        if self._hooks and not self.steps + self.withheld:
             warnings.warn(
                 "this guard saw no step: gradients were not clipped; attach it to the optimizer "
                 "whose step() the loop calls",
@@ -118,6 +129,8 @@ class Guard:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        if self._scaler is not None:
+            self._scaler.remove()
         if self._dumper is not None:
             self._dumper.close()
         if self._close is not None:
@@ -129,6 +142,12 @@ class Guard:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Raises BadInput if `saved` is of another version, rule or model; nothing is changed then."""
         self._engine.load_state_dict(saved)
+
+    def _tell(self) -> None:
+        """Of a step that the scaler withheld."""
+        if self._recorder is not None:
+            why = f"after step {self.steps} GradScaler found a gradient that is not finite"
+            self._recorder.tell(Event(self.steps, "withheld", f"{why} and withheld the step"))
 
     # Hooks ---------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from gradwarden.core.errors import BadInput, StoreError
 
 SCHEMA = 1
 
-Kind = Literal["spike", "non-finite", "level shift", "all clipped", "never clipped"]
+Kind = Literal["spike", "non-finite", "withheld", "level shift", "all clipped", "never clipped"]
 
 
 class Header(NamedTuple):

@@ -89,6 +89,13 @@ class Recorder:
             at = self._buffer.select(0, len(self._steps) - 1).narrow(0, AFTER, 1)
             torch.stack([norm], out=at)
 
+    def tell(self, event: Event) -> None:
+        """An event that is no step of the optimizer; on an accelerator it may overtake rows."""
+        self._send()
+        self._write(wait=False)
+        self._tell(event)
+        self._flush_files()
+
     def flush(self) -> None:
         """Tells all there is, and waits for the device to that end."""
         self._send()
