@@ -16,6 +16,7 @@ from gradwarden.core.records import Run, plain
         ((4.0,) * 90 + (4.1,) * 10, True),
         ((4.0,) * 89 + (100.0,) + (4.0,) * 10, False),  # a spike before the tail
         ((4.0,) * 90 + (8.0,) + (3.0,) * 9, False),  # a spike in the tail: its mean decides
+        ((4.0,) * 90 + (8.0,) + (3.9,) * 9, True),
     ],
 )
 def test_diverged_is_a_tail_above_the_first_loss(losses: tuple[float, ...], diverged: bool) -> None:
