@@ -106,7 +106,7 @@ def test_a_second_run_needs_resume_and_then_runs_nothing(out: Path) -> None:
     assert len(list(out.rglob("*.json"))) == len(before)
 
 
-def test_runs_are_the_same_bits_when_run_again(out: Path, tmp_path: Path) -> None:
+def test_runs_are_the_same_bits_when_run_again(out: Path) -> None:
     stored = [json.loads(file.read_text()) for file in sorted((out / "runs").glob("*.json"))]
     (job, *_) = [j for j in tiny_plan.jobs(["lstm-text"], [1]) if "SGD 45" in j.arm]
     (same,) = [run for run in stored if (run["arm"], run["seed"]) == (job.arm, 1)]

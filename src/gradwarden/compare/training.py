@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gradwarden.clip.attach import Guard, attach
 from gradwarden.clip.rule import Rule
@@ -100,8 +101,12 @@ def _seen(loss: float, guard: Guard) -> tuple[float, float, float, float] | None
     last = guard.last
     if last is None or not math.isfinite(loss) or not bool(last.finite):
         return None
-    values = (loss, float(last.norm), float(last.threshold), float(last.coefficient))
-    return tuple(float(f"{v:.{DIGITS}g}") for v in values)  # type: ignore[return-value]
+    norm, threshold, coefficient = last.norm, last.threshold, last.coefficient
+    return _short(loss), _short(norm), _short(threshold), _short(coefficient)
+
+
+def _short(value: Tensor | float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")
 
 
 def _finite(value: float) -> float | None:

@@ -12,7 +12,6 @@ from gradwarden.core.records import Answer, Contender, Point
 
 SUPPORTED, REFUTED, OPEN, NOT_RUN = "supported", "refuted", "open", "not run"
 ALONE = "supported alone"  # supported, but the claims that it depends on are not
-UNSETTLED = (OPEN, NOT_RUN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +215,7 @@ TABLE: tuple[Rule, ...] = (
         "bottom line",
         "both",
         "For security: not settled by these runs.",
-        M2=UNSETTLED,
+        M2=(OPEN, NOT_RUN),
         H2=(REFUTED, OPEN, NOT_RUN),
     ),
     _row(
