@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from gradwarden import mask as mask
     from gradwarden import report as report
     from gradwarden import tasks as tasks
+    from gradwarden.core.balls.l0 import L0 as L0
+    from gradwarden.core.balls.l1 import L1 as L1
+    from gradwarden.core.balls.l2 import L2 as L2
+    from gradwarden.core.balls.linf import Linf as Linf
+    from gradwarden.core.balls.patch import Patch as Patch
+    from gradwarden.core.balls.scaled import Scaled as Scaled
     from gradwarden.core.estimate import Estimate as Estimate
-    from gradwarden.core.geometry import L2 as L2
-    from gradwarden.core.geometry import Linf as Linf
-    from gradwarden.core.threat import Targeted as Targeted
+    from gradwarden.core.goal import Evades as Evades
+    from gradwarden.core.goal import Targeted as Targeted
+    from gradwarden.core.goal import Untargeted as Untargeted
+    from gradwarden.core.goal import operating_threshold as operating_threshold
     from gradwarden.core.threat import Threat as Threat
-    from gradwarden.core.threat import Untargeted as Untargeted
 
 __version__ = "0.1.0"
 

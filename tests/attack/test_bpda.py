@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from gradwarden.attack.bpda import BPDA, Surrogate, patched
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.pgd import PGD
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import Linf
 from gradwarden.core.threat import Threat
 
 THREAT = Threat(ball=Linf(0.2))

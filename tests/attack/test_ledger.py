@@ -16,12 +16,14 @@ from gradwarden.attack.ledger import FROM_THE_START, evaluate, run_cascade
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.referee import judge
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import L2, Linf
+from gradwarden.core.goal import Targeted
 from gradwarden.core.protocols import Attack
 from gradwarden.core.records import Ledger, from_json, to_json
 from gradwarden.core.search import Attacked, Model
-from gradwarden.core.threat import Targeted, Threat
+from gradwarden.core.threat import Threat
 
 THREAT = Threat(ball=Linf(0.1))
 ATTACKS: list[Attack] = [FGSM(), PGD()]
@@ -56,8 +58,7 @@ class Liar:
         ids: Sequence[int] | None = None,
     ) -> Attacked:
         del seed, ids
-        goal = threat.goal
-        found = Attacked.start(model, goal, goal.margin, x, y)
+        found = Noise(draws=0).run(model, x, y, threat)
         far = {
             "leaves the ball": PGD(steps=20).run(model, x, y, Threat(ball=Linf(0.5))).x_adv,
             "leaves the box": x - 5.0,

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.pgd import PGD
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import L2, Linf
-from gradwarden.core.threat import Strongest, Targeted, Threat, Untargeted
+from gradwarden.core.goal import Strongest, Targeted, Untargeted
+from gradwarden.core.threat import Threat
 
 
 class Plane:

@@ -11,7 +11,7 @@ from gradwarden.attack.bpda import BPDA
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.straight_through import StraightThrough
-from gradwarden.core.geometry import Linf
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
 
 THREAT = Threat(ball=Linf(0.2))

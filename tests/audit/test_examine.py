@@ -16,8 +16,9 @@ from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.referee import judge
 from gradwarden.audit.examine import examine, measure
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import L2, Linf
 from gradwarden.core.records import Examination, from_json, to_json
 from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining

@@ -16,9 +16,11 @@ from gradwarden.attack.bpda import BPDA, Surrogate
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
-from gradwarden.core.geometry import L2, Linf
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
+from gradwarden.core.goal import Targeted, Untargeted
 from gradwarden.core.protocols import Attack
-from gradwarden.core.threat import Targeted, Threat, Untargeted
+from gradwarden.core.threat import Threat
 
 ATTACKS: list[Attack] = [
     Noise(draws=3),

@@ -20,7 +20,7 @@ from gradwarden.audit.checks.saturated_loss import SaturatedLoss
 from gradwarden.audit.checks.stochastic import Stochastic
 from gradwarden.audit.checks.train_mode import TrainMode
 from gradwarden.audit.checks.zero_gradient import ZeroGradient
-from gradwarden.core.geometry import Linf
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gradwarden.attack.bpda import patched
 from gradwarden.attack.gradient import gradient_status
-from gradwarden.core.geometry import Linf
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.protocols import Surrogated
 from gradwarden.core.threat import Threat
 from gradwarden.mask.bit_depth import BitDepth

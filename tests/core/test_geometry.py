@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.draws import Draws
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import L2, Ball, Linf
+from gradwarden.core.geometry import Ball
 
 BALLS = [Linf, L2]
 MAGNITUDES = [1e-30, 1e-12, 1.0, 1e12, 1e30]

@@ -8,10 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gradwarden.core.search import Attacked
-from gradwarden.core.threat import Untargeted
+from gradwarden.core.balls.linf import Linf
+from gradwarden.core.goal import Untargeted
+from gradwarden.core.search import Attacked, Model, Problem
+from gradwarden.core.threat import Threat
 
 GOAL = Untargeted()
+THREAT = Threat(ball=Linf(9.0), box=(-math.inf, math.inf), goal=GOAL)
+
+
+def problem(x: Tensor, y: Tensor, of: Model | None = None) -> Problem:
+    return Problem(
+        of or model, THREAT, lambda logits, y, aim: GOAL.loss(logits, y), x, y, range(len(x))
+    )
 
 
 def model(x: Tensor) -> Tensor:
@@ -22,9 +31,10 @@ def model(x: Tensor) -> Tensor:
 def visit(points: list[float]) -> Attacked:
     """One sample of class 0 that starts at the first point."""
     x, y = torch.tensor([[p] for p in points]), torch.tensor([0])
-    best = Attacked.start(model, GOAL, GOAL.loss, x[:1], y)
+    task = problem(x[:1], y)
+    best = task.start()
     for restart in range(len(points) - 1):
-        best, _ = best.score(model, GOAL, GOAL.loss, x[restart + 1 : restart + 2], y, restart)
+        best, _ = task.score(best, x[restart + 1 : restart + 2], restart)
     return best
 
 
@@ -56,10 +66,11 @@ def test_which_point_is_kept(points: list[float], kept: float, restart: int, suc
 def test_what_is_reported_is_what_is_returned(seed: int, steps: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     x, y = torch.rand(16, 3, generator=rng) * 2, torch.randint(2, (16,), generator=rng)
-    clean = best = Attacked.start(model, GOAL, GOAL.loss, x, y)
+    task = problem(x, y)
+    clean = best = task.start()
     for _ in range(steps):
         point = torch.rand(16, 3, generator=rng) * 2
-        before, (best, value) = best, best.score(model, GOAL, GOAL.loss, point, y)
+        before, (best, value) = best, task.score(best, point)
         torch.testing.assert_close(value, GOAL.loss(model(point), y))
         assert (best.success | (best.loss >= before.loss)).all()
         assert (best.success >= before.success).all()
@@ -73,8 +84,8 @@ def test_what_is_reported_is_what_is_returned(seed: int, steps: int) -> None:
 
 def test_the_loss_that_comes_back_is_differentiable_and_the_record_is_not() -> None:
     x, y = torch.full((2, 1), 0.5, requires_grad=True), torch.tensor([0, 0])
-    best = Attacked.start(model, GOAL, GOAL.loss, x, y)
-    best, value = best.score(model, GOAL, GOAL.loss, x, y)
+    task = problem(x, y)
+    best, value = task.score(task.start(), x)
     assert value.requires_grad
     assert not any(part.requires_grad for part in best)
 
@@ -84,15 +95,16 @@ def test_a_model_that_writes_into_its_input_harms_no_point() -> None:
         return model(x.mul_(0.0))
 
     x, y = torch.full((1, 1), 0.5), torch.tensor([0])
-    best = Attacked.start(writing, GOAL, GOAL.loss, x, y)
-    best, _ = best.score(writing, GOAL, GOAL.loss, x, y)
+    task = problem(x, y, writing)
+    best, _ = task.score(task.start(), x)
     assert x.tolist() == best.x_adv.tolist() == [[0.5]]
 
 
 def test_rows_taken_out_and_put_back() -> None:
     x, y = torch.tensor([[0.1], [0.2], [0.3]]), torch.tensor([0, 0, 0])
-    best, rows = Attacked.start(model, GOAL, GOAL.loss, x, y), torch.tensor([2, 0])
-    some, _ = best.at(rows).score(model, GOAL, GOAL.loss, torch.tensor([[2.0], [0.0]]), y[rows])
+    task, rows = problem(x, y), torch.tensor([2, 0])
+    best = task.start()
+    some, _ = task.at(rows).score(best.at(rows), torch.tensor([[2.0], [0.0]]))
     after = best.put(rows, some)
     torch.testing.assert_close(after.x_adv, torch.tensor([[0.1], [0.2], [2.0]]))
     assert after.forwards.tolist() == [2, 1, 2]

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.draws import Draws
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import L2, Linf
-from gradwarden.core.threat import Goal, Targeted, Threat, Untargeted
+from gradwarden.core.goal import Goal, Targeted, Untargeted
+from gradwarden.core.threat import Threat
 
 NAN, INF = math.nan, math.inf
 LOGIT = st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 1.0 + 2**-23, 3e38, -3e38, NAN, INF, -INF])
@@ -141,7 +143,11 @@ X, Y = torch.full((2, 3), 0.5), torch.tensor([0, 1])
         (X, Y - 1, "class indices of at least 0, got -1 in sample 0"),
         (X.index_fill(0, Y[1:], NAN), Y, "x holds NaN or infinite values, first in sample 1"),
         (X.index_fill(0, Y[:1], INF), Y, "x holds NaN or infinite values, first in sample 0"),
-        (X * 3, Y, r"x lies in \[1.5, 1.5\], outside the box \[0, 1\]: rescale x"),
+        (
+            X * 3,
+            Y,
+            r"x lies in \[1.5, 1.5\], outside the box \[0, 1\], first in sample 0: rescale x",
+        ),
         (X - 1, Y, r"x lies in \[-0.5, -0.5\], outside the box"),
     ],
 )

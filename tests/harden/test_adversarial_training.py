@@ -13,10 +13,11 @@ from torch.nn.functional import cross_entropy
 
 from gradwarden.attack.ledger import evaluate
 from gradwarden.attack.pgd import PGD
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import Linf
+from gradwarden.core.goal import Strongest
 from gradwarden.core.search import Attacked, Model
-from gradwarden.core.threat import Strongest, Threat
+from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining
 
 THREAT = Threat(ball=Linf(0.15))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gradwarden.attack.gradient import gradient_status
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import Linf
 from gradwarden.core.threat import Threat
 from gradwarden.mask.distillation import Distillation
 

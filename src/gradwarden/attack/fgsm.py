@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from gradwarden.attack.gradient import climb
+from gradwarden.attack.gradient import climb, look
 from gradwarden.attack.losses import check_loss, loss_of
-from gradwarden.core.search import Attacked, Model
+from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
 
@@ -39,14 +38,11 @@ class FGSM:
     ) -> Attacked:
         """x [N, ...], y [N] -> best of x and one step; draws nothing, so `seed` has no effect."""
         del seed, ids
-        goal, loss = threat.goal, loss_of(threat.goal, self.loss)
-        best = Attacked.start(model, goal, loss, x, y)
-        rows = (~best.success).nonzero()[:, 0]
+        problem = Problem(model, threat, loss_of(threat.goal, self.loss), x, y, range(len(x)))
+        best = problem.start()
+        rows = best.left
         if not len(rows):
             return best
-        x, y = x[rows], y[rows]
-        some, grad = climb(best.at(rows), model, goal, loss, x, y)
-        x_adv = threat.project(x + threat.ball.radius * threat.ball.steepest(grad), x)
-        with torch.no_grad():
-            some, _ = some.score(model, goal, loss, x_adv, y)
-        return best.put(rows, some)
+        problem = problem.at(rows)
+        some, grad = climb(best.at(rows), problem, problem.x)
+        return best.put(rows, look(some, problem, threat.step(problem.x, grad, 1.0, problem.x)))

@@ -8,29 +8,35 @@ import torch
 from torch import Tensor
 
 from gradwarden.attack.losses import loss_of
-from gradwarden.core.search import Attacked, Loss, Model
-from gradwarden.core.threat import Goal, Threat
+from gradwarden.core.search import Attacked, Model, Problem
+from gradwarden.core.threat import Threat
 
 
 def climb(
-    best: Attacked, model: Model, goal: Goal, loss: Loss, x: Tensor, y: Tensor, restart: int = 0
+    best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0
 ) -> tuple[Attacked, Tensor]:
-    """One forward and one backward at x [N, ...] -> best so far, gradient of the loss [N, ...].
+    """One forward and one backward at x_adv [N, ...] -> best so far, gradient of the loss [N, ...].
 
-    Nothing is left on the model's parameters. A forward that refuses an input with a graph (a
-    round trip through NumPy) is repeated without one.
+    The point that is tried is the repaired one, where the threat has constraints; its gradient
+    stands for that of x_adv. Nothing is left on the model's parameters. A forward that refuses an
+    input with a graph (a round trip through NumPy) is repeated without one.
     """
-    x = x.detach().requires_grad_()
+    x_adv = problem.threat.repair(x_adv.detach(), problem.x).requires_grad_()
     try:
         with torch.enable_grad():
-            best, value = best.score(model, goal, loss, x, y, restart)
-            return _backward(best, value, x)
+            best, value = problem.score(best, x_adv, restart)
+            return _backward(best, value, x_adv)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
-        with torch.no_grad():
-            best, _ = best.score(model, goal, loss, x, y, restart)
-        return best, torch.zeros_like(x)
+        best = look(best, problem, x_adv.detach(), restart)
+        return best, torch.zeros_like(x_adv)
+
+
+def look(best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0) -> Attacked:
+    """One forward at x_adv [N, ...], repaired as in `climb`, and no gradient."""
+    with torch.no_grad():
+        return problem.score(best, problem.threat.repair(x_adv, problem.x), restart)[0]
 
 
 def _backward(best: Attacked, value: Tensor, x: Tensor) -> tuple[Attacked, Tensor]:
@@ -78,12 +84,11 @@ def gradient_status(
     batch_size: int = 256,
 ) -> GradientStatus:
     """The gradient of `loss` with respect to x [N, ...], sample by sample."""
-    goal = threat.goal
-    objective = loss_of(goal, loss)
+    objective = loss_of(threat.goal, loss)
     none = zero = 0
     for some, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
-        start = Attacked.start(model, goal, objective, some, labels)
-        after, grad = climb(start, model, goal, objective, some, labels)
+        problem = Problem(model, threat, objective, some, labels, range(len(some)))
+        after, grad = climb(problem.start(), problem, some)
         flat = ~grad.flatten(1).any(1)
         reached_back = after.backwards > 0
         none += int((~reached_back).sum())

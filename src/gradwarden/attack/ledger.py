@@ -16,6 +16,7 @@ from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.inputs import clean_logits
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.referee import judge
+from gradwarden.core.goal import predicts
 from gradwarden.core.protocols import Attack, Progress
 from gradwarden.core.records import Broken, Ledger
 from gradwarden.core.search import Attacked, Model
@@ -80,7 +81,7 @@ def run_cascade(
     began = time.perf_counter()
     names = range(len(x)) if ids is None else ids
     logits = clean_logits(model, x, y, threat, names, batch_size)
-    clean = (logits.argmax(1) == y) & logits.isfinite().all(1)
+    clean = (threat.goal.predicted(logits) == y) & predicts(logits)
     table = _Table(x, clean & ~threat.goal.reached(logits, y), threat.goal.margin(logits, y))
     for number, attack in enumerate(attacks):
         left = table.standing.nonzero()[:, 0]

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
-
 from gradwarden.core.errors import BadInput
+from gradwarden.core.goal import Goal
 from gradwarden.core.search import Loss
-from gradwarden.core.threat import Goal
 
 
-def _cross_entropy(goal: Goal) -> Callable[[Tensor, Tensor], Tensor]:
-    return goal.loss
+def _cross_entropy(goal: Goal) -> Loss:
+    return lambda logits, y, aim: goal.loss(logits, y)
 
 
-def _margin(goal: Goal) -> Callable[[Tensor, Tensor], Tensor]:
-    return goal.margin
+def _margin(goal: Goal) -> Loss:
+    return lambda logits, y, aim: goal.margin(logits, y)
 
 
 LOSSES: dict[str, Callable[[Goal], Loss]] = {"cross-entropy": _cross_entropy, "margin": _margin}

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from gradwarden.attack.gradient import look
 from gradwarden.attack.losses import loss_of
-from gradwarden.core.draws import Draws
 from gradwarden.core.errors import BadInput
-from gradwarden.core.search import Attacked, Model
+from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
 
@@ -39,15 +38,14 @@ class Noise:
         ids: Sequence[int] | None = None,
     ) -> Attacked:
         """x [N, ...], y [N] -> best of x and the draws; one forward a draw, no backward."""
-        goal, loss = threat.goal, loss_of(threat.goal, "margin")
-        best = Attacked.start(model, goal, loss, x, y)
-        draws = Draws(seed, range(len(x)) if ids is None else ids, "Noise")
+        names = range(len(x)) if ids is None else ids
+        problem = Problem(model, threat, loss_of(threat.goal, "margin"), x, y, names)
+        best, draws = problem.start(), problem.draws(seed, "Noise")
         for number in range(self.draws):
-            rows = (~best.success).nonzero()[:, 0]
+            rows = best.left
             if not len(rows):
                 break
-            point = threat.sample(x[rows], draws.only(rows.tolist()))
-            with torch.no_grad():
-                some, _ = best.at(rows).score(model, goal, loss, point, y[rows], number)
-            best = best.put(rows, some)
+            some = problem.at(rows)
+            point = threat.sample(some.x, draws.only(rows.tolist()))
+            best = best.put(rows, look(best.at(rows), some, point, number))
         return best

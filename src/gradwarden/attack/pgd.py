@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradwarden.attack.gradient import climb
+from gradwarden.attack.gradient import climb, look
 from gradwarden.attack.losses import check_loss, loss_of
-from gradwarden.core.draws import Draws
 from gradwarden.core.errors import BadInput
-from gradwarden.core.search import Attacked, Model
+from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
 
@@ -57,39 +56,31 @@ class PGD:
 
         A sample without a gradient keeps its random start.
         """
-        best = Attacked.start(model, threat.goal, loss_of(threat.goal, self.loss), x, y)
         names = range(len(x)) if ids is None else ids
+        problem = Problem(model, threat, loss_of(threat.goal, self.loss), x, y, names)
+        best = problem.start()
         for restart in range(self.restarts):
-            rows = (~best.success).nonzero()[:, 0]
+            rows = best.left
             if not len(rows):
                 break
-            draws = Draws(seed, [names[row] for row in rows.tolist()], "PGD", restart)
-            some = self._ascend(best.at(rows), model, x[rows], y[rows], threat, draws, restart)
-            best = best.put(rows, some)
+            some = problem.at(rows)
+            start = threat.sample(some.x, some.draws(seed, "PGD", restart))
+            best = best.put(rows, self._ascend(best.at(rows), some, start, restart))
         return best
 
-    def _ascend(
-        self,
-        best: Attacked,
-        model: Model,
-        x: Tensor,
-        y: Tensor,
-        threat: Threat,
-        draws: Draws,
-        restart: int,
-    ) -> Attacked:
-        ball, goal, loss = threat.ball, threat.goal, loss_of(threat.goal, self.loss)
-        x_adv, done = threat.sample(x, draws), best
-        rows = torch.arange(len(x), device=x.device)
+    def _ascend(self, best: Attacked, problem: Problem, x_adv: Tensor, restart: int) -> Attacked:
+        done, rows = best, torch.arange(len(x_adv), device=x_adv.device)
         for _ in range(self.steps):
-            best, grad = climb(best, model, goal, loss, x_adv, y, restart)
-            x_adv = threat.project(x_adv + self.step_size * ball.radius * ball.steepest(grad), x)
+            best, grad = climb(best, problem, x_adv, restart)
+            x_adv = problem.threat.step(x_adv, grad, self.step_size, problem.x)
             if best.success.any():
-                done = done.put(rows, best)
-                left = (~best.success).nonzero()[:, 0]
+                done, left = done.put(rows, best), best.left
                 if not len(left):
                     return done
-                rows, x, y, x_adv, best = rows[left], x[left], y[left], x_adv[left], best.at(left)
-        with torch.no_grad():
-            best, _ = best.score(model, goal, loss, x_adv, y, restart)
-        return done.put(rows, best)
+                rows, best, problem, x_adv = (
+                    rows[left],
+                    best.at(left),
+                    problem.at(left),
+                    x_adv[left],
+                )
+        return done.put(rows, look(best, problem, x_adv, restart))

@@ -30,4 +30,6 @@ def judge(model: Model, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -> 
         return Judged(y.new_zeros(0, dtype=torch.bool), y.new_zeros(0))
     with torch.no_grad():
         rows = torch.cat([model(point.clone()) for point in x_adv.split(1)])
-    return Judged(threat.goal.reached(rows, y) & threat.allows(x_adv, x), rows.argmax(1))
+    return Judged(
+        threat.goal.reached(rows, y) & threat.allows(x_adv, x), threat.goal.predicted(rows)
+    )

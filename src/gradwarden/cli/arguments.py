@@ -6,9 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradwarden.core.balls.l2 import L2
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
 from gradwarden.core.files import check_writable
-from gradwarden.core.geometry import L2, Linf
 from gradwarden.core.threat import Threat
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.clip.attach import attach
 from gradwarden.clip.rule import Rule
 from gradwarden.compare.results import Defended, as_result, both
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import MissingExtra
-from gradwarden.core.geometry import Linf
 from gradwarden.core.records import Ledger
 from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining

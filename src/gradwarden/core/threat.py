@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gradwarden.core.bounds import Bound, nested, tensor_of
 from gradwarden.core.errors import BadInput
+from gradwarden.core.goal import Goal, Untargeted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,133 +19,111 @@ if TYPE_CHECKING:
     from gradwarden.core.geometry import Ball
 
 
-class Goal(Protocol):
-    """What the attacker wants. logits [N, classes], y [N]."""
+class Constraints(Protocol):
+    """What must hold of a point beside ball and box, feature by feature or between features."""
 
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N], differentiable; larger is nearer to success."""
+    def relax(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """x_adv [N, ...] -> a point near it that a search may go on from, types aside."""
         ...
 
-    def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N], differentiable, in logits; above 0 exactly where the goal is reached."""
+    def repair(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """x_adv [N, ...] -> a point near it that holds as far as possible, no farther from x."""
         ...
 
-    def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[N] bool; never True where the model predicts nothing (see `predicts`)."""
+    def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """[N], differentiable: 0 where every relation holds, larger the more they do not."""
+        ...
+
+    def hold(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """[N] bool."""
+        ...
+
+    def check(self, x: Tensor) -> None:
+        """Raises BadInput where they do not hold of x [N, ...] itself."""
         ...
 
 
-def predicts(logits: Tensor) -> Tensor:
-    """[N] bool: no logit is NaN and the largest is finite; classes ruled out by -inf are fine."""
-    return logits.amax(1).isfinite()
-
-
-def _others_minus(logits: Tensor, label: Tensor) -> Tensor:
-    """[N]: the best logit of any other class minus that of `label` [N]."""
-    own = logits.gather(1, label[:, None])[:, 0]
-    others = logits.scatter(1, label[:, None], float("-inf"))
-    return others.amax(1) - own
-
-
-def _agreeing(margin: Tensor, reached: Tensor, logits: Tensor) -> Tensor:
-    """`margin` [N], above 0 exactly where `reached` [N] is True.
-
-    The two part in ties, which argmax decides, and where the model predicts nothing.
-    """
-    import torch
-
-    tie = (reached & (margin == 0)).to(margin.dtype)
-    margin = margin + torch.finfo(margin.dtype).tiny * tie
-    return torch.where(predicts(logits), margin, float("-inf"))
-
-
-@dataclass(frozen=True)
-class Untargeted:
-    """Any class but y."""
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(logits, y, reduction="none")
-
-    def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        return _agreeing(_others_minus(logits, y), self.reached(logits, y), logits)
-
-    def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        return (logits.argmax(1) != y) & predicts(logits)
-
-
-@dataclass(frozen=True)
-class Targeted:
-    """The class `label`, whatever y is; a sample whose y is `label` counts as reached already."""
-
-    label: int
-
-    def __post_init__(self) -> None:
-        if self.label < 0:
-            raise BadInput(f"label must be a class index of at least 0, got {self.label}")
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        from torch.nn.functional import cross_entropy
-
-        return -cross_entropy(logits, y.new_full(y.shape, self.label), reduction="none")
-
-    def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        margin = -_others_minus(logits, y.new_full(y.shape, self.label))
-        return _agreeing(margin, self.reached(logits, y), logits)
-
-    def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        return (logits.argmax(1) == self.label) & predicts(logits)
-
-
-@dataclass(frozen=True)
-class Strongest:
-    """The largest loss of `goal`, which is never reached: an attack then does not stop at a success.
-
-    What adversarial training needs, where a point just across the boundary is too weak.
-    """
-
-    goal: Goal
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        return self.goal.loss(logits, y)
-
-    def margin(self, logits: Tensor, y: Tensor) -> Tensor:
-        return self.goal.margin(logits, y)
-
-    def reached(self, logits: Tensor, y: Tensor) -> Tensor:
-        return self.goal.reached(logits, y) & False
+UNTARGETED = Untargeted()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """Perturbations inside `ball`, points inside `box` (lowest, highest value), success `goal`."""
+    """Perturbations inside `ball`, points inside `box` (lowest, highest value), success `goal`.
+
+    An end of `box` is a number, or numbers nested like a sample or broadcasting with it (tensors
+    will do). `constraints` hold of every point that counts as success.
+    """
 
     ball: Ball
-    box: tuple[float, float] = (0.0, 1.0)
-    goal: Goal = Untargeted()
+    box: tuple[Bound, Bound] = (0.0, 1.0)
+    goal: Goal = UNTARGETED
+    constraints: Constraints | None = None
 
     def __post_init__(self) -> None:
-        if not self.box[0] < self.box[1]:
+        object.__setattr__(self, "box", (nested(self.box[0]), nested(self.box[1])))
+        if not _below(*self.box):
             raise BadInput(f"box must be (low, high) with low < high, got {self.box}")
 
+    def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The box's lowest and highest values; they broadcast with x [N, ...]."""
+        return tensor_of(self.box[0], x), tensor_of(self.box[1], x)
+
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """x_adv [N, ...] -> allowed point near it; x [N, ...] lies in `box`, so the ball holds."""
-        return (x + self.ball.project(x_adv - x)).clamp(*self.box)
+        """x_adv [N, ...] -> allowed point near it; x [N, ...] lies in `box`, so the ball holds.
+
+        Types and relations between features may still not hold: see `repair`.
+        """
+        low, high = self.ends(x)
+        near = (x + self.ball.project(x_adv - x, low - x, high - x)).clamp(low, high)
+        return near if self.constraints is None else self.constraints.relax(near, x)
+
+    def repair(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """x_adv [N, ...] -> the point near it that is tried: whole numbers, one category each."""
+        return x_adv if self.constraints is None else self.constraints.repair(x_adv, x)
+
+    def step(self, x_adv: Tensor, grad: Tensor, size: float | Tensor, x: Tensor) -> Tensor:
+        """One ascent step of `size` (a share of the ball's reach; or one a sample) -> [N, ...].
+
+        Elements that the box stops are left out of the direction.
+        """
+        low, high = self.ends(x)
+        stopped = ((x_adv <= low) & (grad < 0)) | ((x_adv >= high) & (grad > 0))
+        direction = self.ball.steepest(grad.masked_fill(stopped, 0.0))
+        return self.project(x_adv + size * self.reach(x) * direction, x)
+
+    def reach(self, x: Tensor) -> Tensor | float:
+        """How far along the steepest direction a point moves at most; broadcasts with x."""
+        low, high = self.ends(x)
+        return self.ball.reach(high - low)
 
     def sample(self, x: Tensor, draws: Draws) -> Tensor:
         """Random allowed points [N, ...] around x [N, ...]."""
-        return (x + self.ball.sample(x, draws)).clamp(*self.box)
+        low, high = self.ends(x)
+        near = (x + self.ball.sample(x, draws, high - low)).clamp(low, high)
+        return near if self.constraints is None else self.constraints.relax(near, x)
 
     def allows(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box."""
+        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box.
+
+        Constraints included.
+        """
         import torch
 
         size = self.ball.size(x_adv.double() - x.double())
         slack = self.ball.radius * 1e-5 + torch.finfo(x.dtype).eps * self.ball.size(x.double())
-        flat = x_adv.flatten(1)
-        inside = (flat >= self.box[0]).all(1) & (flat <= self.box[1]).all(1)
-        return (size <= self.ball.radius + slack) & inside & flat.isfinite().all(1)
+        low, high = self.ends(x)
+        inside = ((x_adv >= low) & (x_adv <= high)).flatten(1).all(1)
+        finite = x_adv.flatten(1).isfinite().all(1)
+        near = (size <= self.ball.radius + slack) & size.isfinite()
+        return near & inside & finite & self.feasible(x_adv, x)
+
+    def feasible(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """[N] bool: the constraints hold."""
+        if self.constraints is None:
+            import torch
+
+            return torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return self.constraints.hold(x_adv, x)
 
     def check(self, x: Tensor, y: Tensor) -> None:
         """Raises BadInput where x [N, ...] or y [N] cannot be attacked as they are."""
@@ -154,7 +134,7 @@ class Threat:
         if x.ndim < 2:
             raise BadInput(f"x must be [N, ...], one sample a row, got shape {tuple(x.shape)}")
         if not x.dtype.is_floating_point:
-            raise BadInput(f"x must be floating point in the box {self.box}, got {x.dtype}")
+            raise BadInput(f"x must be floating point in the box {self._box}, got {x.dtype}")
         if y.shape != (len(x),) or y.dtype != torch.int64:
             raise BadInput(
                 f"y must be torch.int64 class indices of shape ({len(x)},), got {y.dtype} of shape "
@@ -168,9 +148,31 @@ class Threat:
         if not x.isfinite().all():
             bad = int((~x.flatten(1).isfinite().all(1)).nonzero()[0])
             raise BadInput(f"x holds NaN or infinite values, first in sample {bad}")
-        low, high = float(x.min()), float(x.max())
-        if low < self.box[0] or high > self.box[1]:
+        low, high = self.ends(x)
+        outside = (x < low) | (x > high)
+        if outside.any():
             raise BadInput(
-                f"x lies in [{low:g}, {high:g}], outside the box [{self.box[0]:g}, "
-                f"{self.box[1]:g}]: rescale x (normalise inside the model) or give its real box"
+                f"x lies in [{float(x.min()):g}, {float(x.max()):g}], outside the box {self._box}, "
+                f"first in sample {int(outside.flatten(1).any(1).nonzero()[0])}: rescale x "
+                "(normalise inside the model) or give its real box"
             )
+        if self.constraints is not None:
+            self.constraints.check(x)
+
+    @property
+    def _box(self) -> str:
+        low, high = self.box
+        if isinstance(low, tuple) or isinstance(high, tuple):
+            return "of the threat"
+        return f"[{low:g}, {high:g}]"
+
+
+def _below(low: Bound, high: Bound) -> bool:
+    """Whether every low end lies below its high end."""
+    if isinstance(low, tuple) and isinstance(high, tuple):
+        return len(low) == len(high) and all(map(_below, low, high))
+    if isinstance(low, tuple):
+        return all(_below(part, high) for part in low)
+    if isinstance(high, tuple):
+        return all(_below(low, part) for part in high)
+    return low < high

@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from gradwarden.attack.pgd import PGD
 from gradwarden.core.errors import BadInput
+from gradwarden.core.goal import Strongest
 from gradwarden.core.protocols import Attack, Progress
-from gradwarden.core.threat import Strongest, Threat
+from gradwarden.core.threat import Threat
 
 INNER = PGD(steps=7, step_size=0.3)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gradwarden.core.balls.linf import Linf
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
-from gradwarden.core.geometry import Linf
 from gradwarden.core.threat import Threat
 from gradwarden.tasks.digits import Split, digits
 from gradwarden.tasks.packages import version

@@ -1,0 +1,1 @@
+"""One ball a file."""
