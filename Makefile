@@ -69,6 +69,7 @@ clean: ## Delete caches and built files; keeps .venv and report/
 .venv/.dev: .venv/.tasks
 	@echo "Installing the tools for tests: a minute, once."
 	@$(PIP) -e '.[tasks,dev]'
+	@$(PIP) --no-deps torchattacks==3.5.1  # it asks for torchvision, which its attacks do not need
 	@touch $@
 
 .venv/.docs: .venv/.tasks
