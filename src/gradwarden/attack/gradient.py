@@ -21,16 +21,27 @@ def climb(
     stands for that of x_adv. Nothing is left on the model's parameters. A forward that refuses an
     input with a graph (a round trip through NumPy) is repeated without one.
     """
+    best, _, grad = climbed(best, problem, x_adv, restart)
+    return best, grad
+
+
+def climbed(
+    best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0
+) -> tuple[Attacked, Tensor, Tensor]:
+    """As `climb` -> best so far, the loss at x_adv [N], its gradient [N, ...]."""
     x_adv = problem.threat.repair(x_adv.detach(), problem.x).requires_grad_()
     try:
         with torch.enable_grad():
             best, value = problem.score(best, x_adv, restart)
-            return _backward(best, value, x_adv)
+            best, grad = _backward(best, value, x_adv)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
-        best = look(best, problem, x_adv.detach(), restart)
-        return best, torch.zeros_like(x_adv)
+        x_adv = x_adv.detach()
+        with torch.no_grad():
+            best, value = problem.score(best, x_adv, restart)
+        grad = torch.zeros_like(x_adv)
+    return best, value.detach(), grad
 
 
 def look(best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0) -> Attacked:
