@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gradwarden.attack.bpda import BPDA, Surrogate
+from gradwarden.attack.eot import EOT
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
@@ -30,6 +31,8 @@ ATTACKS: list[Attack] = [
     PGD(steps=3, step_size=0.7, restarts=2, loss="margin"),
     PGD(steps=0),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
+    EOT(attack=PGD(steps=2), draws=3),
+    BPDA(attack=EOT(attack=PGD(steps=2), draws=1), patches=(Surrogate("body"),)),
 ]
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from gradwarden.attack.bpda import BPDA as BPDA
     from gradwarden.attack.bpda import Surrogate as Surrogate
     from gradwarden.attack.bpda import patched as patched
+    from gradwarden.attack.eot import EOT as EOT
     from gradwarden.attack.fgsm import FGSM as FGSM
     from gradwarden.attack.gradient import GradientStatus as GradientStatus
     from gradwarden.attack.gradient import gradient_status as gradient_status

@@ -7,7 +7,7 @@ Differs: the unperturbed x is scored first, and a first success is never replace
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,9 +16,32 @@ from gradwarden.core.draws import Draws
 from gradwarden.core.geometry import per_sample
 from gradwarden.core.threat import Threat
 
-Model = Callable[[Tensor], Tensor]  # x [N, ...] -> logits [N, classes]
+# x [N, ...] -> logits [N, classes], or [draws, N, classes] of a model asked several times (EOT)
+Model = Callable[[Tensor], Tensor]
 # logits [N, classes], y [N], class aimed at [N] or None -> [N], larger is better
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A model that draws for each sample by its id, whatever the batch."""
+
+    def keyed(self, ids: Sequence[int]) -> Model:
+        """The model for a batch of the samples `ids` [N]."""
+        ...
+
+
+def keyed(model: Model, ids: Sequence[int]) -> Model:
+    """`model` for a batch of the samples `ids` [N]."""
+    return model.keyed(ids) if isinstance(model, Keyed) else model
+
+
+class Seen(NamedTuple):
+    """What logits say. Of several draws: their mean loss, strict majority and lower median."""
+
+    loss: Tensor  # [N], differentiable
+    reached: Tensor  # [N] bool
+    margin: Tensor  # [N]; above 0 exactly where the goal is reached
 
 
 class Attacked(NamedTuple):
@@ -75,21 +98,36 @@ class Problem(NamedTuple):
         """Keyed by `seed`, the samples' ids and `purpose`."""
         return Draws(seed, self.ids, *purpose)
 
+    def ask(self, x: Tensor) -> Tensor:
+        """One forward at x [N, ...] -> logits [N, classes], or [draws, N, classes]."""
+        return keyed(self.model, self.ids)(x.clone())  # a model may write into its input
+
+    def see(self, logits: Tensor) -> Seen:
+        """What `ask` returned, against y and the goal."""
+        goal = self.threat.goal
+        if logits.ndim == 2:
+            value = self.loss(logits, self.y, self.aim)
+            return Seen(value, goal.reached(logits, self.y), goal.margin(logits, self.y))
+        draws, flat, y = len(logits), logits.flatten(0, 1), self.y.repeat(len(logits))
+        value = self.loss(flat, y, None if self.aim is None else self.aim.repeat(draws))
+        votes = goal.reached(flat, y).view(draws, -1).sum(0)
+        margin = goal.margin(flat, y).view(draws, -1)
+        return Seen(value.view(draws, -1).mean(0), votes * 2 > draws, margin.median(0).values)
+
     def start(self) -> Attacked:
         """x itself as the best point so far: where y is missed already, it succeeds unperturbed.
 
         So accuracy under attack never exceeds clean accuracy.
         """
         with torch.no_grad():
-            logits = self.model(self.x.clone())  # a model may write into its input
-            value = self.loss(logits, self.y, self.aim)
+            value, reached, margin = self.see(self.ask(self.x))
             zero = torch.zeros(len(self.x), dtype=torch.long, device=self.x.device)
             return Attacked(
                 self.x.detach(),
                 # Nothing compares above NaN: the search would stay at x for ever.
                 torch.where(value.isnan(), float("-inf"), value),
-                self.threat.goal.reached(logits, self.y),
-                self.threat.goal.margin(logits, self.y),
+                reached,
+                margin,
                 restart=zero,
                 forwards=zero + 1,
                 backwards=zero,
@@ -102,16 +140,15 @@ class Problem(NamedTuple):
         x_adv is in ball and box. Where the threat has constraints, x_adv should have been through
         `threat.repair`; a point that still breaks them neither succeeds nor becomes the best.
         """
-        logits = self.model(x_adv.clone())
-        value, goal = self.loss(logits, self.y, self.aim), self.threat.goal
-        reached, feasible = goal.reached(logits, self.y), self.threat.feasible(x_adv, self.x)
+        value, reached, margin = self.see(self.ask(x_adv))
+        feasible = self.threat.feasible(x_adv, self.x)
         success = reached & feasible
         better = ~best.success & feasible & (success | (value > best.loss))
         best = best._replace(
             x_adv=torch.where(per_sample(better, x_adv), x_adv.detach(), best.x_adv),
             loss=torch.where(better, value.detach(), best.loss),
             success=best.success | success,
-            margin=torch.where(better, goal.margin(logits, self.y).detach(), best.margin),
+            margin=torch.where(better, margin.detach(), best.margin),
             restart=best.restart.masked_fill(better, restart),
             forwards=best.forwards + 1,
             infeasible=best.infeasible | (reached & ~feasible),
