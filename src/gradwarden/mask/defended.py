@@ -1,4 +1,4 @@
-"""A mask before a model, as one module."""
+"""A mask before a model, or after one, as one module."""
 
 from __future__ import annotations
 
@@ -18,4 +18,20 @@ class Defended(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [N, ...] in the mask's box -> logits [N, classes]."""
         logits: Tensor = self.model(self.mask(x))
+        return logits
+
+
+class Answered(nn.Module):
+    """`mask(model(x))`. The model is the one that was given, not a copy."""
+
+    def __init__(self, model: nn.Module, mask: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.mask = mask
+        self.mask.train(model.training)
+        self.training = model.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, ...] -> what the mask leaves of the logits [N, classes]."""
+        logits: Tensor = self.mask(self.model(x))
         return logits

@@ -7,7 +7,6 @@ Differs: the teacher starts from the student's initial weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +15,7 @@ from torch.nn.functional import cross_entropy, log_softmax, softmax
 
 from gradwarden.core.errors import BadInput
 from gradwarden.core.protocols import Progress
-
-Batches = Iterable[tuple[Tensor, Tensor]]
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+from gradwarden.mask.training import Batches, MakeOptimizer, tell, train_pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,27 +67,11 @@ class Distillation:
 
         teacher.train()
         for epoch in range(self.epochs):
-            _pass(loader, teacher_optimizer, hard)
-            _tell(on_progress, epoch + 1, total)
+            train_pass(loader, teacher_optimizer, hard)
+            tell(on_progress, epoch + 1, total)
         teacher.eval()
         model.train()
         for epoch in range(self.epochs):
-            _pass(loader, student_optimizer, soft)
-            _tell(on_progress, self.epochs + epoch + 1, total)
+            train_pass(loader, student_optimizer, soft)
+            tell(on_progress, self.epochs + epoch + 1, total)
         return model.eval()
-
-
-def _pass(
-    loader: Batches, optimizer: torch.optim.Optimizer, loss: Callable[[Tensor, Tensor], Tensor]
-) -> None:
-    if isinstance(loader, Sized) and len(loader) == 0:
-        raise BadInput("the loader is empty, expected batches of (x, y)")
-    for x, y in loader:
-        optimizer.zero_grad()
-        loss(x, y).backward()
-        optimizer.step()
-
-
-def _tell(on_progress: Progress | None, done: int, total: int) -> None:
-    if on_progress is not None:
-        on_progress(done, total)
