@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA, Surrogate
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.fgsm import FGSM
@@ -30,6 +31,11 @@ ATTACKS: list[Attack] = [
     PGD(steps=4, step_size=0.7),
     PGD(steps=3, step_size=0.7, restarts=2, loss="margin"),
     PGD(steps=0),
+    PGD(steps=3, step_size=1.0, loss="each", schedule="cosine", start="adi"),
+    APGD(steps=5),
+    APGD(steps=0),
+    APGD(steps=4, loss="dlr", targets=2, order="malt"),
+    APGD(steps=6, loss="each", restarts=2, start="adi", warm_up=True),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
     EOT(attack=PGD(steps=2), draws=3),
     BPDA(attack=EOT(attack=PGD(steps=2), draws=1), patches=(Surrogate("body"),)),

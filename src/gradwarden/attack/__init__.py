@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gradwarden.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from gradwarden.attack.apgd import APGD as APGD
     from gradwarden.attack.bpda import BPDA as BPDA
     from gradwarden.attack.bpda import Surrogate as Surrogate
     from gradwarden.attack.bpda import patched as patched

@@ -7,40 +7,51 @@ leaves the batch at its first success.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from gradwarden.attack.gradient import climb, look
-from gradwarden.attack.losses import check_loss, loss_of
+from gradwarden.attack.ascent import march
+from gradwarden.attack.gradient import look
+from gradwarden.attack.runs import Plan
 from gradwarden.core.errors import BadInput
 from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
+SCHEDULES = ("constant", "cosine")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PGD:
-    """`steps` ascent steps, each `step_size` ball radii long, from `restarts` random points.
+    """`steps` ascent steps, each `step_size` ball radii long, from `restarts` points.
 
-    `loss` is "cross-entropy", or "margin": the best other logit minus that of y, whose gradient
-    does not vanish where the model is sure.
+    `schedule` "cosine" lets the step shrink from `step_size` towards 0. `loss` is a name of
+    `attack.losses`: the gradient of "cross-entropy" vanishes where the model is sure, that of
+    "margin" does not; "each" runs several from the same start, on whoever is left. `start` is
+    "random" or "adi" (`attack.starts`).
     """
 
     steps: int = 40
     step_size: float = 0.1
     restarts: int = 1
     loss: str = "cross-entropy"
+    schedule: str = "constant"
+    start: str = "random"
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise BadInput(f"steps must be at least 0, got {self.steps}")
         if not 0.0 < self.step_size < float("inf"):
             raise BadInput(f"step_size must be above 0, in ball radii, got {self.step_size}")
-        if self.restarts < 1:
-            raise BadInput(f"restarts must be at least 1, got {self.restarts}")
-        check_loss(self.loss)
+        if self.schedule not in SCHEDULES:
+            raise BadInput(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        self._plan.check()
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan("PGD", self.loss, self.restarts, self.start)
 
     def run(
         self,
@@ -56,31 +67,17 @@ class PGD:
 
         A sample without a gradient keeps its random start.
         """
-        names = range(len(x)) if ids is None else ids
-        problem = Problem(model, threat, loss_of(threat.goal, self.loss), x, y, names)
-        best = problem.start()
-        for restart in range(self.restarts):
-            rows = best.left
-            if not len(rows):
-                break
-            some = problem.at(rows)
-            start = threat.sample(some.x, some.draws(seed, "PGD", restart))
-            best = best.put(rows, self._ascend(best.at(rows), some, start, restart))
-        return best
+        return self._plan.carry_out(self._ascend, model, x, y, threat, seed=seed, ids=ids)
 
-    def _ascend(self, best: Attacked, problem: Problem, x_adv: Tensor, restart: int) -> Attacked:
-        done, rows = best, torch.arange(len(x_adv), device=x_adv.device)
-        for _ in range(self.steps):
-            best, grad = climb(best, problem, x_adv, restart)
-            x_adv = problem.threat.step(x_adv, grad, self.step_size, problem.x)
-            if best.success.any():
-                done, left = done.put(rows, best), best.left
-                if not len(left):
-                    return done
-                rows, best, problem, x_adv = (
-                    rows[left],
-                    best.at(left),
-                    problem.at(left),
-                    x_adv[left],
-                )
-        return done.put(rows, look(best, problem, x_adv, restart))
+    def _ascend(self, best: Attacked, problem: Problem, x_adv: Tensor, number: int) -> Attacked:
+        best, x_adv = march(best, problem, x_adv, self._sizes(), number)
+        left = best.left
+        if not len(left):
+            return best
+        return best.put(left, look(best.at(left), problem.at(left), x_adv[left], number))
+
+    def _sizes(self) -> list[float]:
+        if self.schedule == "constant":
+            return [self.step_size] * self.steps
+        turns = [math.cos(math.pi * step / self.steps) for step in range(self.steps)]
+        return [self.step_size * (1 + turn) / 2 for turn in turns]
