@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from gradwarden.core.goal import Targeted as Targeted
     from gradwarden.core.goal import Untargeted as Untargeted
     from gradwarden.core.goal import operating_threshold as operating_threshold
+    from gradwarden.core.tabular import Tabular as Tabular
+    from gradwarden.core.tabular_features import Category as Category
+    from gradwarden.core.tabular_features import Integer as Integer
+    from gradwarden.core.tabular_features import Real as Real
     from gradwarden.core.threat import Threat as Threat
 
 __version__ = "0.1.0"

@@ -92,6 +92,8 @@ class _Reader:
             raise self.fault((error.offset or 1) - 1, SUCH) from None
         except (RecursionError, MemoryError):
             raise self.fault(0, f"{SUCH}, less deeply nested") from None
+        if not self.used:
+            raise self.fault(0, "a relation that names a feature")
         columns = tuple(sorted(self.used))
         return Relation(self.text, columns, tuple(self.targets(tree)), gap)
 

@@ -13,6 +13,8 @@ from gradwarden.core.errors import BadInput
 from gradwarden.core.goal import Goal, Untargeted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from gradwarden.core.draws import Draws
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 class Constraints(Protocol):
     """What must hold of a point beside ball and box, feature by feature or between features."""
 
-    def relax(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """x_adv [N, ...] -> a point near it that a search may go on from, types aside."""
+    def ends(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """The box's ends, narrowed to where each element of x [N, ...] may go; [N, ...] both."""
         ...
 
-    def repair(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """x_adv [N, ...] -> a point near it that holds as far as possible, no farther from x."""
+    def relax(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """x_adv [N, ...] with what follows from the rest computed; differentiable, types aside."""
+        ...
+
+    def repair(self, x_adv: Tensor, x: Tensor, near: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """x_adv [N, ...] -> a point near it that holds, and of which near(point, x) [N] is True."""
         ...
 
     def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
@@ -65,8 +71,9 @@ class Threat:
             raise BadInput(f"box must be (low, high) with low < high, got {self.box}")
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The box's lowest and highest values; they broadcast with x [N, ...]."""
-        return tensor_of(self.box[0], x), tensor_of(self.box[1], x)
+        """The lowest and highest values allowed around x [N, ...]; they broadcast with it."""
+        low, high = tensor_of(self.box[0], x), tensor_of(self.box[1], x)
+        return (low, high) if self.constraints is None else self.constraints.ends(x, low, high)
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """x_adv [N, ...] -> allowed point near it; x [N, ...] lies in `box`, so the ball holds.
@@ -75,11 +82,14 @@ class Threat:
         """
         low, high = self.ends(x)
         near = (x + self.ball.project(x_adv - x, low - x, high - x)).clamp(low, high)
-        return near if self.constraints is None else self.constraints.relax(near, x)
+        if self.constraints is None:
+            return near
+        near = self.constraints.relax(near, x)
+        return (x + self.ball.project(near - x, low - x, high - x)).clamp(low, high)
 
     def repair(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """x_adv [N, ...] -> the point near it that is tried: whole numbers, one category each."""
-        return x_adv if self.constraints is None else self.constraints.repair(x_adv, x)
+        return x_adv if self.constraints is None else self.constraints.repair(x_adv, x, self.near)
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float | Tensor, x: Tensor) -> Tensor:
         """One ascent step of `size` (a share of the ball's reach; or one a sample) -> [N, ...].
@@ -100,13 +110,14 @@ class Threat:
         """Random allowed points [N, ...] around x [N, ...]."""
         low, high = self.ends(x)
         near = (x + self.ball.sample(x, draws, high - low)).clamp(low, high)
-        return near if self.constraints is None else self.constraints.relax(near, x)
+        return near if self.constraints is None else self.project(near, x)
 
     def allows(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box.
+        """[N] bool: `near` x [N, ...], and the constraints hold."""
+        return self.near(x_adv, x) & self.feasible(x_adv, x)
 
-        Constraints included.
-        """
+    def near(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """[N] bool: finite, in the ball (1e-5 relative, plus rounding of x + delta), in the box."""
         import torch
 
         size = self.ball.size(x_adv.double() - x.double())
@@ -114,8 +125,7 @@ class Threat:
         low, high = self.ends(x)
         inside = ((x_adv >= low) & (x_adv <= high)).flatten(1).all(1)
         finite = x_adv.flatten(1).isfinite().all(1)
-        near = (size <= self.ball.radius + slack) & size.isfinite()
-        return near & inside & finite & self.feasible(x_adv, x)
+        return (size <= self.ball.radius + slack) & size.isfinite() & inside & finite
 
     def feasible(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """[N] bool: the constraints hold."""
