@@ -1,0 +1,1 @@
+"""What certificates are computed with: a network as layers that bound themselves."""
