@@ -15,10 +15,15 @@ from gradwarden.audit import checks
 from gradwarden.audit.case import Case
 from gradwarden.audit.check import Check
 from gradwarden.audit.checks.batch_coupled import BatchCoupled
+from gradwarden.audit.checks.exploding_gradient import ExplodingGradient
+from gradwarden.audit.checks.flat_gradient import FlatGradient
+from gradwarden.audit.checks.jumps import Jumps
 from gradwarden.audit.checks.no_gradient import NoGradient
 from gradwarden.audit.checks.saturated_loss import SaturatedLoss
 from gradwarden.audit.checks.stochastic import Stochastic
+from gradwarden.audit.checks.straight_through import StraightThrough
 from gradwarden.audit.checks.train_mode import TrainMode
+from gradwarden.audit.checks.wrong_backward import WrongBackward
 from gradwarden.audit.checks.zero_gradient import ZeroGradient
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
@@ -53,6 +58,12 @@ class Raiser(Killer):
         raise NotImplementedError("there is no backward")
 
 
+class Reverser(Killer):
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return -grads[0]
+
+
 class StraightThroughRound(Killer):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -78,6 +89,23 @@ def no_grad(x: Tensor) -> Tensor:
 
 def numpy(x: Tensor) -> Tensor:
     return torch.from_numpy(x.numpy().round(1))
+
+
+def levels(x: Tensor) -> Tensor:
+    return (x * 7).round() / 7
+
+
+def square_wave(x: Tensor) -> Tensor:
+    """The identity, with jumps larger than an attack's step: its gradient is 1 throughout."""
+    return x + 0.1 * torch.sin(300 * x).sign()
+
+
+def chaos(x: Tensor) -> Tensor:
+    return x + 0.02 * torch.sin(5000 * x)
+
+
+def bypass(x: Tensor) -> Tensor:
+    return x.detach() + 0.01 * x
 
 
 def front(run: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -171,6 +199,20 @@ ROWS = [
     Row(ZeroGradient(), "killer", lambda: front(applied(Killer)), ["0"]),
     Row(ZeroGradient(), "NaN", lambda: front(lambda x: x + (x * 0) ** 0.5), ["0"]),
     Row(ZeroGradient(), "no_grad", lambda: front(no_grad), []),
+    Row(WrongBackward(), "reversed", lambda: front(applied(Reverser)), ["0"]),
+    Row(WrongBackward(), "weak by-pass", lambda: front(bypass), ["0"]),
+    Row(WrongBackward(), "killer", lambda: front(applied(Killer)), []),
+    Row(WrongBackward(), "round", lambda: front(levels), []),
+    Row(WrongBackward(), "chaos", lambda: front(chaos), []),
+    Row(FlatGradient(), "stairs on a slope", lambda: front(lambda x: levels(x) + 0.01 * x), ["0"]),
+    Row(FlatGradient(), "round", lambda: front(levels), []),
+    Row(FlatGradient(), "weak by-pass", lambda: front(bypass), []),
+    Row(Jumps(), "square wave", lambda: front(square_wave), ["0"]),
+    Row(Jumps(), "round", lambda: front(levels), []),
+    Row(ExplodingGradient(), "chaos", lambda: front(chaos), ["0"]),
+    Row(ExplodingGradient(), "reversed", lambda: front(applied(Reverser)), []),
+    Row(StraightThrough(), "round", lambda: front(applied(StraightThroughRound)), ["0"]),
+    Row(StraightThrough(), "killer", lambda: front(applied(Killer)), []),
     Row(SaturatedLoss(), "logits x 1e5", lambda: scaled(1e5), [None]),
     Row(SaturatedLoss(), "round", lambda: front(torch.round), []),
     Row(Stochastic(), "dropout", lambda: left_in_train(dropout(), "1"), ["1"]),
@@ -182,7 +224,8 @@ ROWS = [
     Row(TrainMode(), "eval", lambda: front(no_grad), []),
 ]
 EACH: list[Check] = list(dict.fromkeys(row.check for row in ROWS))
-SATURATED = {("SaturatedLoss", "logits x 1000")}  # true of an honest model: the verdict weighs it
+# True of an honest model: the verdict weighs the one, and nothing is to be done about the other.
+TRUE = {("SaturatedLoss", "logits x 1000"), ("StraightThrough", "straight-through")}
 
 
 def case_of(model: nn.Module, n: int = 24) -> Case:
@@ -219,7 +262,7 @@ def test_it_fires_where_the_fault_is(row: Row) -> None:
 def test_it_is_silent_on_honest_models(
     check: Check, name: str, make: Callable[[], nn.Module]
 ) -> None:
-    if (type(check).__name__, name) not in SATURATED:
+    if (type(check).__name__, name) not in TRUE:
         assert check.check(case_of(ready(make))) == ()
 
 
@@ -246,7 +289,7 @@ def test_options_are_frozen_keyword_only_and_printed(check: Check) -> None:
     assert all(field.kw_only for field in fields(check))
     with pytest.raises(FrozenInstanceError):
         setattr(check, "seed", 1)  # noqa: B010
-    assert check.cure in ("patch", "margin", "nothing", "not needed")
+    assert check.cure in ("patch", "margin", "smooth", "nothing", "not needed")
     assert (type(check).__doc__ or "").strip()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from gradwarden.attack.gradient import usable
 from gradwarden.core.draws import seed_of
 from gradwarden.core.threat import Threat
+
+if TYPE_CHECKING:
+    from gradwarden.audit.truth import Truth
 
 
 class Call(NamedTuple):
@@ -72,6 +75,13 @@ class Case:
         every = {path: self.slope(path) for path in self.calls}
         return {path: slope for path, slope in every.items() if slope is not None}
 
+    @cached_property
+    def truths(self) -> dict[str, Truth]:
+        """By path: the gradient held against what the module does."""
+        from gradwarden.audit.truth import truths
+
+        return truths(self)
+
     def slope(self, path: str) -> Slope | None:
         call = self.calls[path]
         if not floats((call.args, call.kwargs)) or not floats(call.output):
@@ -94,6 +104,12 @@ class Case:
             other = floats(self.again(path, lambda t: t.roll(1, 0) if t.ndim else t.clone()))
         same = floats(self.calls[path].output)
         return any(not torch.equal(one, two) for one, two in zip(same, other, strict=True))
+
+
+def named(model: nn.Module, path: str) -> str:
+    """The module at `path` as a sentence calls it."""
+    kind = type(model.get_submodule(path)).__name__
+    return f"module {path!r} ({kind})" if path else f"the model's own code ({kind})"
 
 
 def within(path: str, above: str) -> bool:

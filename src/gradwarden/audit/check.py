@@ -12,7 +12,8 @@ class Check(Protocol):
     """Frozen options and one method. `cure` says what an attacker does about its findings:
 
     "patch" the module at fault is replaced on the way back; "margin" another loss is climbed;
-    "nothing" the audit has no answer yet, so the findings stay open; "not needed" they only inform.
+    "smooth" the gradient is averaged over a neighbourhood; "nothing" the audit has no answer yet,
+    so the findings stay open; "not needed" they only inform.
     """
 
     cure: ClassVar[str]

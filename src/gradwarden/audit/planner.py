@@ -61,7 +61,12 @@ def adapt(
     for _ in range(ROUNDS):
         with _under(model, patches):
             case = Case(model=model, x=x, y=y, threat=threat, seed=seed, covered=_covered(patches))
-            seen = [(finding, check.cure) for check in checks() for finding in check.check(case)]
+            seen = [
+                (finding, check.cure)
+                for check in checks()
+                if not (patches and check.cure == "not needed")  # a patch is a straight-through too
+                for finding in check.check(case)
+            ]
         for finding, cure in seen:
             found.setdefault((finding.check, finding.module), (finding, cure))
         walls = [finding for finding, cure in seen if cure == "patch"]
@@ -70,8 +75,10 @@ def adapt(
             break
         wall, patch = step
         patches.append(patch)
-        key = wall.check, wall.module
-        found[key] = replace(found[key][0], remedy=f"The attack went through {patch!r}."), "patch"
+        through = f"The attack went through {patch!r}."
+        for key, (finding, cure) in found.items():
+            if finding.module == wall.module and cure == "patch":
+                found[key] = replace(finding, remedy=through), cure
     left = {(w.check, w.module) for w in walls}
     open_ = [f for key, (f, cure) in found.items() if cure == "nothing" or key in left]
     cures = {cure for _, cure in found.values()}

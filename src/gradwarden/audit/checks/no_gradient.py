@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradwarden.audit.case import Case, innermost
+from gradwarden.audit.case import Case, innermost, named
 from gradwarden.core.records import Finding
 
 
@@ -26,16 +26,15 @@ class NoGradient:
         for path in innermost(faulty):
             kind = case.slopes[path].kind
             if kind in ("none", "raises"):
-                found.append(_finding(path, type(case.model.get_submodule(path)).__name__, kind))
+                found.append(_finding(path, named(case.model, path), kind))
         return tuple(found)
 
 
-def _finding(path: str, name: str, kind: str) -> Finding:
+def _finding(path: str, where: str, kind: str) -> Finding:
     how = {
         "none": "autograd finds no path from its output back to its input",
         "raises": "it raises an error when its input carries a gradient",
     }[kind]
-    where = f"module {path!r} ({name})" if path else f"the model's own code ({name})"
     return Finding(
         check="no-gradient",
         module=path,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradwarden.audit.case import Case, innermost
+from gradwarden.audit.case import Case, innermost, named
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
 
@@ -35,9 +35,8 @@ class ZeroGradient:
         ]
         found = []
         for path in innermost(faulty):
-            slope, name = case.slopes[path], type(case.model.get_submodule(path)).__name__
+            slope = case.slopes[path]
             if slope.kind == "zero":
-                where = f"module {path!r} ({name})" if path else f"the model's own code ({name})"
                 found.append(
                     Finding(
                         check="zero-gradient",
@@ -45,7 +44,7 @@ class ZeroGradient:
                         value=slope.share,
                         threshold=self.share,
                         share=slope.share,
-                        why=f"In {where} the gradient is exactly zero or NaN, though the output "
+                        why=f"In {named(case.model, path)} the gradient is exactly zero or NaN, though the output "
                         "depends on the input.",
                         remedy="An attack must replace it on the way back (BPDA).",
                     )
