@@ -18,6 +18,7 @@ from gradwarden.attack.eot import EOT
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
+from gradwarden.attack.square import Square
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.goal import Targeted, Untargeted
@@ -38,6 +39,8 @@ ATTACKS: list[Attack] = [
     APGD(steps=6, loss="each", restarts=2, start="adi", warm_up=True),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
     EOT(attack=PGD(steps=2), draws=3),
+    Square(queries=4),
+    Square(queries=3, restarts=2),
     BPDA(attack=EOT(attack=PGD(steps=2), draws=1), patches=(Surrogate("body"),)),
 ]
 

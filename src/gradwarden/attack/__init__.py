@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradwarden.attack.pgd import PGD as PGD
     from gradwarden.attack.referee import Judged as Judged
     from gradwarden.attack.referee import judge as judge
+    from gradwarden.attack.square import Square as Square
     from gradwarden.attack.straight_through import StraightThrough as StraightThrough
 
 __all__, __getattr__, __dir__ = lazy(__name__)
