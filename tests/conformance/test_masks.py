@@ -125,7 +125,7 @@ MASKS = [
     Entry(LogitScaling(factor=1e6), "zero", None),
     Entry(SaturatingActivation(gain=1e7, epochs=1), "zero", 1.0, trained, weights=True),
     Entry(IteratedMap(), "nonzero", 0.07),
-    Entry(IteratedMap(kind="contracting", iterations=200), "zero", 0.07),
+    Entry(IteratedMap(kind="contracting"), "zero", 0.07),
     Entry(LyingBackward(kind="zero"), "zero", 0.0),
     Entry(LyingBackward(kind="reversed"), "nonzero", 0.0),
     Entry(LyingBackward(kind="random"), "nonzero", 0.0),

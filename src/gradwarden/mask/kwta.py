@@ -14,6 +14,7 @@ from gradwarden.core.errors import BadInput
 from gradwarden.mask.inside import chosen, replaced
 
 SCOPES = ("volume", "channel")
+STEEP = 8.0  # of the soft gate; steeper ones are as hard as the mask, flatter ones another net
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class SoftWinners(nn.Module):
         if not len(a):
             return a
         spread = a.detach().std().clamp(min=1e-12)
-        return a * ((a - smallest_winner(a, self.options).detach()) / spread * 4).sigmoid()
+        above = a - smallest_winner(a, self.options).detach()
+        return a * (STEEP * above / spread).sigmoid()
 
 
 def smallest_winner(a: Tensor, options: KWTA) -> Tensor:

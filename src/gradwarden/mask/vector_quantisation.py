@@ -27,7 +27,8 @@ class VectorQuantisation:
     """Every patch of `patch` values a side becomes one of `codes` codewords.
 
     Claims: what no codeword shows is removed, and the choice of a codeword has no gradient.
-    Breaks: BPDA with the identity, for the codeword is close to the patch.
+    Breaks: BPDA with a mean of codewords, weighted by how near they are; the identity is a weaker
+    choice, for a patch between two words goes to either whatever its gradient says.
     Cost: detail that the codebook lacks; a distance to every codeword for every patch.
     """
 
@@ -51,18 +52,22 @@ class VectorQuantisation:
         rows = rows[torch.randperm(len(rows), generator=rng)[:MOST]]
         if len(rows.unique(dim=0)) < self.codes:
             raise BadInput(f"{self.codes} codes need as many distinct patches, got fewer: lower it")
-        return Defended(Codebook(self, k_means(rows, self.codes, rng)), model)
+        words = k_means(rows, self.codes, rng)
+        spread = torch.cdist(rows, words).amin(1).square().mean()
+        return Defended(Codebook(self, words, spread), model)
 
 
 class Codebook(nn.Module):
     """x [N, C, T] or [N, C, H, W] -> the same shape, of codewords."""
 
-    words: Tensor
+    words: Tensor  # [codes, D]
+    spread: Tensor  # [], the mean squared distance of a patch to its word
 
-    def __init__(self, options: VectorQuantisation, words: Tensor) -> None:
+    def __init__(self, options: VectorQuantisation, words: Tensor, spread: Tensor) -> None:
         super().__init__()
         self.options = options
         self.register_buffer("words", words)
+        self.register_buffer("spread", spread)
 
     def forward(self, x: Tensor) -> Tensor:
         patches = cut(x.detach(), self.options.patch)
@@ -71,11 +76,30 @@ class Codebook(nn.Module):
         return put(words[nearest], x.shape, self.options.patch)
 
     def surrogate(self) -> nn.Module:
-        """The identity: the codeword is the nearest there is."""
-        return nn.Identity()
+        """The mean of all words, weighted by nearness."""
+        return SoftCodebook(self.words, self.spread, self.options.patch)
 
     def extra_repr(self) -> str:
         return repr(self.options)
+
+
+class SoftCodebook(nn.Module):
+    """x -> its patches as mixtures of codewords, of the same shape."""
+
+    words: Tensor
+    spread: Tensor
+
+    def __init__(self, words: Tensor, spread: Tensor, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.register_buffer("words", words)
+        self.register_buffer("spread", spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = self.words.to(x.dtype)
+        far = (cut(x, self.patch).unsqueeze(-2) - words).square().sum(-1)  # [N, patches, codes]
+        heat = 0.5 * self.spread.to(x.dtype).clamp(min=1e-8)
+        return put((-far / heat).softmax(-1) @ words, x.shape, self.patch)
 
 
 def cut(x: Tensor, side: int) -> Tensor:
