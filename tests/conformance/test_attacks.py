@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA, Surrogate
 from gradwarden.attack.eot import EOT
+from gradwarden.attack.fab import FAB
 from gradwarden.attack.fgsm import FGSM
+from gradwarden.attack.fmn import FMN
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.square import Square
@@ -38,6 +40,9 @@ ATTACKS: list[Attack] = [
     APGD(steps=4, loss="dlr", targets=2, order="malt"),
     APGD(steps=6, loss="each", restarts=2, start="adi", warm_up=True),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
+    FAB(steps=4, targets=2),
+    FAB(steps=2, targets=1, restarts=2),
+    FMN(steps=6),
     EOT(attack=PGD(steps=2), draws=3),
     Square(queries=4),
     Square(queries=3, restarts=2),
