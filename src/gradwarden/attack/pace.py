@@ -21,7 +21,8 @@ from gradwarden.core.geometry import Ball, per_sample
 from gradwarden.core.threat import Threat
 
 MOMENTUM = 0.25
-DENSEST = 0.2  # share of elements that the first step moves
+DENSEST = 0.2  # share of elements that the first step moves at most
+SPARSER = 1.5  # elements of the best point for each that the next step moves
 
 
 class Walk(NamedTuple):
@@ -38,7 +39,7 @@ class Walk(NamedTuple):
     rises: Tensor  # [N] steps since the last checkpoint after which the loss had risen
     checked: Tensor  # [N] `best_value` at the last checkpoint
     halved: Tensor  # [N] bool: at the last checkpoint
-    share: Tensor  # [N] of elements that the next step moves
+    count: Tensor  # [N] elements that the next step moves
     moved: Tensor  # [N] elements of `best_x` that differed from x at the last checkpoint
 
     @classmethod
@@ -58,7 +59,7 @@ class Walk(NamedTuple):
             rises=none,
             checked=value,
             halved=none == 0,
-            share=_share(moved, x).clamp(max=DENSEST),
+            count=(moved / SPARSER).clamp(max=DENSEST * x[0].numel()),
             moved=moved,
         )
 
@@ -180,7 +181,7 @@ class Sparsity:
         del first
         low, high = threat.ends(x)
         stopped = (walk.x_adv <= low) & (walk.grad < 0) | (walk.x_adv >= high) & (walk.grad > 0)
-        direction = _spread(threat.ball, walk.grad.masked_fill(stopped, 0.0), walk.share)
+        direction = _spread(threat.ball, walk.grad.masked_fill(stopped, 0.0), walk.count)
         length = per_sample(walk.size, x) * threat.reach(x)
         return threat.project(walk.x_adv + length * direction, x)
 
@@ -191,29 +192,25 @@ class Sparsity:
         shorter = (walk.size / 1.5).clamp(min=self.longest / 10)
         return walk.back(sparser)._replace(
             size=torch.where(sparser, self.longest, shorter),
-            share=_share(moved, x),
+            count=moved / SPARSER,
             moved=moved,
         )
 
 
 def _moved(x_adv: Tensor, x: Tensor) -> Tensor:
-    """[N] how many elements differ."""
-    return (x_adv != x).flatten(1).sum(1).to(x.dtype)
+    """[N] how many elements differ by more than what rounding leaves of a projection."""
+    change = (x_adv - x).flatten(1).abs()
+    return (change > 1e-6 * change.amax(1, keepdim=True)).sum(1).to(x.dtype)
 
 
-def _share(moved: Tensor, x: Tensor) -> Tensor:
-    """[N] of elements that the next step moves, where the best point moved `moved`."""
-    return moved / x[0].numel() / 1.5
-
-
-def _spread(ball: Ball, grad: Tensor, share: Tensor) -> Tensor:
-    """Equal steps along the largest `share` [N] of the elements, of size 1 in `ball`."""
+def _spread(ball: Ball, grad: Tensor, count: Tensor) -> Tensor:
+    """Equal steps along the largest `count` [N] elements, of size 1 in `ball`."""
     if isinstance(ball, Scaled):
         units = tensor_of(ball.units, grad)
-        return _spread(ball.ball, grad * units, share) * units
+        return _spread(ball.ball, grad * units, count) * units
     flat = grad.flatten(1).abs()
-    count = (share * flat.shape[1]).long().clamp(1, flat.shape[1])
-    least = flat.sort(1, descending=True).values.gather(1, count[:, None] - 1)
+    last = count.long().clamp(min=1)[:, None] - 1
+    least = flat.sort(1, descending=True).values.gather(1, last)
     signs = grad.sign().flatten(1) * (flat >= least)
     total = signs.abs().sum(1, keepdim=True).clamp(min=1)
     return (signs / total).view_as(grad)

@@ -30,7 +30,7 @@ class PGD:
     `schedule` "cosine" lets the step shrink from `step_size` towards 0. `loss` is a name of
     `attack.losses`: the gradient of "cross-entropy" vanishes where the model is sure, that of
     "margin" does not; "each" runs several from the same start, on whoever is left. `start` is
-    "random" or "adi" (`attack.starts`).
+    "random", "adi" or "clean" (`attack.starts`).
     """
 
     steps: int = 40

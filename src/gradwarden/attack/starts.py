@@ -16,7 +16,7 @@ from gradwarden.core.draws import Draws
 from gradwarden.core.errors import BadInput
 from gradwarden.core.search import Attacked, Problem
 
-STARTS = ("random", "adi")
+STARTS = ("random", "adi", "clean")
 STEPS = 8  # of "adi", each across the whole ball
 
 
@@ -30,12 +30,15 @@ def begin(
 ) -> tuple[Attacked, Tensor]:
     """Best so far, and the points [N, ...] to start from.
 
-    "random": drawn from the ball, no pass. "adi": from there, `STEPS` steps along a random direction
-    of the logits, down for y and up for the class aimed at (else the class that is next at x for
-    this restart); every point on the way is tried.
+    "random": drawn from the ball, no pass. "clean": x itself, and drawn for later restarts. "adi":
+    from a drawn point `STEPS` steps along a random direction of the logits, down for y and up for
+    the class aimed at (else the class that is next at x for this restart); every point on the way
+    is tried.
     """
+    if start == "clean" and restart == 0:
+        return best, problem.x
     x_adv = problem.threat.sample(problem.x, draws)
-    return (best, x_adv) if start == "random" else _adi(best, problem, x_adv, draws, restart)
+    return (best, x_adv) if start != "adi" else _adi(best, problem, x_adv, draws, restart)
 
 
 def _adi(
