@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradwarden.attack.evaluate import evaluate
 from gradwarden.attack.fgsm import FGSM
-from gradwarden.attack.ledger import FROM_THE_START, evaluate, run_cascade
+from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.referee import judge
+from gradwarden.attack.table import FROM_THE_START
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
@@ -174,8 +176,95 @@ def test_progress_reaches_its_total() -> None:
         batch_size=8,
         on_progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen[-1] == (80, 80)
+    assert seen[-1][0] == seen[-1][1] <= 2 * 35  # five are wrong from the start
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    totals = [total for _, total in seen]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_stages_add_up() -> None:
+    x, y = data()
+    ledger = evaluate(net(), x, y, THREAT, ATTACKS, batch_size=7)
+    first, second = ledger.stages
+    assert [stage.attack for stage in ledger.stages] == [repr(attack) for attack in ATTACKS]
+    assert first.tried == 35
+    assert second.tried == first.tried - first.broken > 0
+    standing = sum(b is None for b in ledger.broken)
+    assert second.tried - second.broken == standing
+    assert first.forwards == 3 * 35
+    assert first.backwards == 35
+    assert ledger.backwards == first.backwards + second.backwards
+    by = [b.attack for b in ledger.broken if b]
+    assert [by.count(stage.attack) for stage in ledger.stages] == [first.broken, second.broken]
+    assert 0 < first.seconds + second.seconds < ledger.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent:
+    """Finds what it does not report."""
+
+    def run(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        *,
+        seed: int = 0,
+        ids: Sequence[int] | None = None,
+    ) -> Attacked:
+        found = PGD().run(model, x, y, threat, seed=seed, ids=ids)
+        return found._replace(success=found.success & False)
+
+
+def test_a_success_that_no_attack_reports_is_found() -> None:
+    x, y = data()
+    told, silent = (evaluate(net(), x, y, THREAT, [attack]) for attack in (PGD(), Silent()))
+    assert silent.accuracy == told.accuracy
+    pairs = zip(told.broken, silent.broken, strict=True)
+    assert all((a and a.restart) == (b and b.restart) for a, b in pairs)
+    assert silent.stages[0].broken == 0  # but its points were good
+    assert {b.attack for b in silent.broken if b} == {"no attack", repr(Silent())}
+
+
+@dataclass(frozen=True)
+class NoneAbove:
+    """Feature 0 may not exceed `most`."""
+
+    most: float
+
+    def relax(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        return x_adv
+
+    def repair(self, x_adv: Tensor, x: Tensor, near: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        return x_adv
+
+    def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        return (x_adv[:, 0] - self.most).relu()
+
+    def ends(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        return low, high
+
+    def hold(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        return x_adv[:, 0] <= self.most
+
+    def check(self, x: Tensor) -> None:
+        assert self.hold(x, x).all()
+
+
+def test_points_that_the_constraints_forbid_never_count_and_are_told() -> None:
+    def model(x: Tensor) -> Tensor:
+        return torch.stack([0.55 - x[:, 0], x[:, 0] - 0.55], 1)
+
+    x, y = torch.tensor([[0.5, 0.5], [0.4, 0.5]]), torch.zeros(2, dtype=torch.long)
+    free = Threat(ball=Linf(0.1))
+    assert evaluate(model, x, y, free, [PGD()]).accuracy.value == 0.5
+    bound = Threat(ball=Linf(0.1), constraints=NoneAbove(0.53))
+    ledger = evaluate(model, x, y, bound, [PGD()])
+    assert ledger.accuracy.value == 1.0
+    assert ledger.infeasible == (True, False)
+    assert ledger.infeasible_rate.value == 0.5
+    assert ledger.infeasible_rate.n == 2
 
 
 def test_the_ledger_survives_json() -> None:

@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from gradwarden.attack.bpda import Surrogate as Surrogate
     from gradwarden.attack.bpda import patched as patched
     from gradwarden.attack.eot import EOT as EOT
-    from gradwarden.attack.fab import FAB as FAB
+    from gradwarden.attack.evaluate import evaluate as evaluate
     from gradwarden.attack.fgsm import FGSM as FGSM
-    from gradwarden.attack.fmn import FMN as FMN
     from gradwarden.attack.gradient import GradientStatus as GradientStatus
     from gradwarden.attack.gradient import gradient_status as gradient_status
-    from gradwarden.attack.ledger import evaluate as evaluate
     from gradwarden.attack.ledger import run_cascade as run_cascade
     from gradwarden.attack.noise import Noise as Noise
     from gradwarden.attack.pgd import PGD as PGD

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradwarden.attack.losses import loss_of
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
@@ -34,9 +35,9 @@ def climbed(
         with torch.enable_grad():
             best, value = problem.score(best, x_adv, restart)
             best, grad = _backward(best, value, x_adv)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as why:
+        if out_of_memory(why):
+            raise
         x_adv = x_adv.detach()
         with torch.no_grad():
             best, value = problem.score(best, x_adv, restart)
@@ -63,9 +64,9 @@ def input_gradient(value: Tensor, x: Tensor) -> Tensor | None:
         return None
     try:
         (grad,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as why:
+        if out_of_memory(why):
+            raise
         return None
     found: Tensor | None = grad
     return found

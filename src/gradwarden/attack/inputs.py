@@ -7,33 +7,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gradwarden.attack.memory import Pieces
 from gradwarden.core.errors import BadInput
 from gradwarden.core.search import Model
 from gradwarden.core.threat import Threat
 
 
 def clean_logits(
-    model: Model, x: Tensor, y: Tensor, threat: Threat, ids: Sequence[int], batch_size: int
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    ids: Sequence[int],
+    batch_size: int | Pieces,
 ) -> Tensor:
     """Logits [N, classes] of x [N, ...]. Raises BadInput where model or data cannot be attacked."""
-    if batch_size < 1:
-        raise BadInput(f"batch_size must be at least 1, got {batch_size}")
+    pieces = batch_size if isinstance(batch_size, Pieces) else Pieces(batch_size)
     threat.check(x, y)
     if len(ids) != len(x):
         raise BadInput(f"ids must name each of the {len(x)} samples, got {len(ids)}")
     check_mode(model)
     with torch.no_grad():
-        parts = [_checked(model(part.clone()), part) for part in x.split(batch_size)]
-    logits = torch.cat(parts)
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise BadInput(
-            f"labels lie in [{low}, {high}], expected class indices in [0, {logits.shape[1] - 1}]: "
-            f"the model returns {logits.shape[1]} logits a sample"
-        )
+        every = torch.arange(len(x), device=x.device)
+        logits = torch.cat(pieces.run(every, lambda rows: _checked(model(x[rows]), x[rows])))
+    _check_labels(y, logits.shape[1])
     if not logits.isfinite().all(1).any():
         raise BadInput("the model returns NaN or infinite logits for every sample: nothing to test")
     return logits
+
+
+def classes_of(model: Model, x: Tensor, y: Tensor, threat: Threat) -> int:
+    """How many logits `model` returns, from one sample; what `clean_logits` checks, but for them."""
+    threat.check(x, y)
+    check_mode(model)
+    with torch.no_grad():
+        found = _checked(model(x[:1].clone()), x[:1]).shape[1]
+    _check_labels(y, found)
+    return found
 
 
 def check_mode(model: Model) -> None:
@@ -41,6 +51,15 @@ def check_mode(model: Model) -> None:
         raise BadInput(
             "the model is in train mode, where batch norm and dropout answer differently than when "
             "it is used: call model.eval() first"
+        )
+
+
+def _check_labels(y: Tensor, classes: int) -> None:
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= classes:
+        raise BadInput(
+            f"labels lie in [{low}, {high}], expected class indices in [0, {classes - 1}]: "
+            f"the model returns {classes} logits a sample"
         )
 
 

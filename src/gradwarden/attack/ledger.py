@@ -8,57 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gradwarden.attack.fgsm import FGSM
+from gradwarden.attack.chance import seeded
 from gradwarden.attack.inputs import clean_logits
-from gradwarden.attack.pgd import PGD
-from gradwarden.attack.referee import judge
-from gradwarden.core.goal import predicts
+from gradwarden.attack.memory import Pieces
+from gradwarden.attack.referee import judge, most
+from gradwarden.attack.resume import Kept, identity
+from gradwarden.attack.shards import Team, check_alike, team
+from gradwarden.attack.table import Outcome, Table, outcome
+from gradwarden.core.errors import BadInput
+from gradwarden.core.goal import Strongest, predicts
 from gradwarden.core.protocols import Attack, Progress
-from gradwarden.core.records import Broken, Ledger
+from gradwarden.core.records import Ledger
 from gradwarden.core.search import Attacked, Model
 from gradwarden.core.threat import Threat
-
-FROM_THE_START = Broken(attack="no attack", restart=0, forwards=0, backwards=0)
-
-
-def default_attacks() -> tuple[Attack, ...]:
-    """What `evaluate` runs where no attacks are named, cheapest first."""
-    return FGSM(), PGD(), PGD(loss="margin", restarts=2)
-
-
-def evaluate(
-    model: Model,
-    x: Tensor,
-    y: Tensor,
-    threat: Threat,
-    attacks: Sequence[Attack] | None = None,
-    *,
-    seed: int = 0,
-    ids: Sequence[int] | None = None,
-    batch_size: int = 256,
-    on_progress: Progress | None = None,
-) -> Ledger:
-    """Accuracy under the union of `attacks` (default: `default_attacks()`), with who broke what.
-
-    x [N, ...] in `threat.box`, y [N] class indices, `ids` [N] (default 0 ... N-1) key the draws,
-    so that neither batch size nor order matters. Raises BadInput.
-    """
-    chosen = default_attacks() if attacks is None else attacks
-    return run_cascade(
-        model,
-        x,
-        y,
-        threat,
-        chosen,
-        seed=seed,
-        ids=ids,
-        batch_size=batch_size,
-        on_progress=on_progress,
-    )[0]
 
 
 def run_cascade(
@@ -71,69 +41,198 @@ def run_cascade(
     seed: int = 0,
     ids: Sequence[int] | None = None,
     batch_size: int = 256,
+    draws: int = 1,
+    costs: Sequence[int] | None = None,
+    resume: str | Path | None = None,
+    sharded: bool | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Ledger, Tensor]:
-    """As `evaluate`, with the points too [N, ...].
+    """As `evaluate` on `attacks`, without its float64 column -> the ledger, the points [N, ...].
 
     Where a sample fell, its point is the one that the referee confirmed; elsewhere the one that
-    came nearest (largest margin), x itself included. `on_progress` counts attacks times samples.
+    came nearest (largest margin), x itself included. `draws` above 1: the model draws by itself,
+    and the referee takes a majority. `costs` are what each attack is expected to cost a sample, for
+    `on_progress`.
     """
-    began = time.perf_counter()
-    names = range(len(x)) if ids is None else ids
-    logits = clean_logits(model, x, y, threat, names, batch_size)
-    clean = (threat.goal.predicted(logits) == y) & predicts(logits)
-    table = _Table(x, clean & ~threat.goal.reached(logits, y), threat.goal.margin(logits, y))
-    for number, attack in enumerate(attacks):
+    began, names = time.perf_counter(), range(len(x)) if ids is None else ids
+    pieces, group = Pieces(batch_size), team(sharded)
+    if draws < 1:
+        raise BadInput(f"draws must be at least 1, got {draws}")
+    scene = _Scene(model, x, y, threat, names, seed, draws, pieces)
+    asked = scene.clean()
+    kept = _open(scene, asked, attacks, batch_size, group, resume)
+    table, reprs = scene.table(asked), [repr(attack) for attack in attacks]
+    tell = _Tell(on_progress, costs or [1] * len(attacks), len(x))
+    before = 0.0
+    for stage, attack in enumerate([*attacks, None]):
         left = table.standing.nonzero()[:, 0]
-        done = number * len(x) + len(x) - len(left)
-        for rows in left.split(batch_size):
-            some = [names[row] for row in rows.tolist()]
-            found = attack.run(model, x[rows], y[rows], threat, seed=seed, ids=some)
-            fell = found.success.nonzero()[:, 0]
-            judged = judge(model, found.x_adv[fell], x[rows[fell]], y[rows[fell]], threat)
-            table.enter(repr(attack), rows, found, fell[judged.confirmed])
-            table.forwards += len(fell)
-            done += len(rows)
-            if on_progress is not None:
-                on_progress(done, len(attacks) * len(x))
-    return table.ledger(names, clean, attacks, time.perf_counter() - began), table.x_adv
+        if attack is None:  # the referee's last look: points that came nearest, found by an attack
+            left = left[table.finder[left] >= 0]
+        work = partial(_stage, scene, table, attack, stage, left.split(batch_size), kept, tell)
+        parts = group.each(partial(work, group))
+        before += sum(seconds for _, seconds in parts)
+        outcomes = [done for some, _ in parts for done in some]
+        outcomes.sort(key=lambda part: int(part.rows[0]))
+        table.enter(reprs, stage, [part.to(x.device) for part in outcomes])
+        tell.next(len(left) - sum(int(part.confirmed.sum()) for part in outcomes))
+    seconds = time.perf_counter() - began + before
+    notes = [pieces.note] if pieces.note else []
+    table.checks += len(x) * draws
+    return table.ledger(names, reprs, draws, seconds, notes), table.x_adv
 
 
-class _Table:
-    """One cascade while it runs."""
+class _Scene(NamedTuple):
+    """What one cascade is about."""
 
-    def __init__(self, x: Tensor, standing: Tensor, margin: Tensor) -> None:
-        self.x_adv, self.standing, self.margin = x.detach().clone(), standing, margin
-        self.broken: list[Broken | None] = [
-            None if s else FROM_THE_START for s in standing.tolist()
-        ]
-        self.spent = torch.zeros(2, len(x), dtype=torch.long)  # forwards, backwards of attacks
-        self.forwards = len(x)  # of the clean pass and the referee
+    model: Model
+    x: Tensor
+    y: Tensor
+    threat: Threat
+    names: Sequence[int]
+    seed: int
+    draws: int
+    pieces: Pieces
 
-    def enter(self, attack: str, rows: Tensor, found: Attacked, fell: Tensor) -> None:
-        """What `attack` did to the samples `rows` [K]; `fell` index those confirmed among them."""
-        self.spent[:, rows.cpu()] += torch.stack([found.forwards, found.backwards]).cpu()
-        nearer = ~found.success & (found.margin > self.margin[rows])
-        nearer[fell] = True
-        self.x_adv[rows[nearer]] = found.x_adv[nearer]
-        self.margin[rows[nearer]] = found.margin[nearer]
-        self.standing[rows[fell]] = False
-        for row, restart in zip(rows[fell].tolist(), found.restart[fell].tolist(), strict=True):
-            forwards, backwards = self.spent[:, row].tolist()
-            self.broken[row] = Broken(
-                attack=attack, restart=restart, forwards=forwards, backwards=backwards
-            )
+    def clean(self) -> Tensor:
+        """Logits [draws, N, classes] of x."""
+        given = (self.model, self.x, self.y, self.threat, self.names, self.pieces)
+        with seeded(self.x.device, self.seed, "clean"):
+            return torch.stack([clean_logits(*given) for _ in range(self.draws)])
 
-    def ledger(
-        self, ids: Sequence[int], clean: Tensor, attacks: Sequence[Attack], seconds: float
-    ) -> Ledger:
-        forwards, backwards = self.spent.sum(1).tolist()
-        return Ledger(
-            ids=tuple(int(i) for i in ids),
-            clean=tuple(clean.tolist()),
-            broken=tuple(self.broken),
-            attacks=tuple(repr(attack) for attack in attacks),
-            forwards=forwards + self.forwards,
-            backwards=backwards,
-            seconds=seconds,
-        )
+    def table(self, asked: Tensor) -> Table:
+        """Before the first attack; x itself is right where most draws of it are."""
+        goal = self.threat.goal
+        wrong = torch.stack([(goal.predicted(z) != self.y) | ~predicts(z) for z in asked])
+        lost = torch.stack([goal.reached(z, self.y) for z in asked]) | wrong
+        margin = torch.stack([goal.margin(z, self.y) for z in asked]).median(0).values
+        clean, standing = ~most(wrong), ~most(lost)
+        return Table(self.x, clean, standing, margin, lost.to(margin.dtype).mean(0))
+
+    def attacked(self, attack: Attack, rows: Tensor) -> Outcome:
+        """`attack` on the samples `rows` [K], and the referee on what it claims."""
+        found = self._run(attack, rows, self.threat)
+        done = self._judged(rows, found, found.success.nonzero()[:, 0])
+        lucky = (done.claimed & ~done.confirmed).nonzero()[:, 0]
+        if self.draws == 1 or not len(lucky):
+            return done
+        # A search ends at its first success, which may be luck: these look for the strongest point.
+        strongest = replace(self.threat, goal=Strongest(self.threat.goal))
+        harder = self._run(attack, rows[lucky], strongest)
+        again = self._judged(rows[lucky], harder, torch.arange(len(lucky), device=rows.device))
+        return done.merged(lucky, again)
+
+    def _run(self, attack: Attack, rows: Tensor, threat: Threat) -> Attacked:
+        some = [self.names[row] for row in rows.tolist()]
+        return attack.run(self.model, self.x[rows], self.y[rows], threat, seed=self.seed, ids=some)
+
+    def _judged(self, rows: Tensor, found: Attacked, fell: Tensor) -> Outcome:
+        """`found` for the samples `rows` [K], those at `fell` [F] before the referee."""
+        x, y, points = self.x[rows[fell]], self.y[rows[fell]], found.x_adv[fell]
+        judged = judge(self.model, points, x, y, self.threat, self.draws)
+        return outcome(rows, found, fell, judged, self.draws)
+
+    def looked_at(self, table: Table, rows: Tensor) -> Outcome:
+        """The referee on the points that came nearest for the samples `rows` [K]."""
+        points, margin, none = table.x_adv[rows], table.margin[rows], torch.zeros_like(rows)
+        found = Attacked(points, margin, none > 0, margin, none, none, none, none > 0)
+        done = self._judged(rows, found, torch.arange(len(rows), device=rows.device))
+        return done._replace(claimed=done.confirmed)
+
+
+def _stage(
+    scene: _Scene,
+    table: Table,
+    attack: Attack | None,
+    stage: int,
+    batches: Sequence[Tensor],
+    kept: Kept | None,
+    tell: _Tell,
+    group: Team,
+) -> tuple[list[Outcome], float]:
+    """This process's batches of one attack -> their outcomes, seconds that a past run spent."""
+    found: list[Outcome] = []
+    past = 0.0
+    for number, rows in enumerate(batches):
+        if not len(rows) or not group.mine(number):
+            continue
+        old = None if kept is None else kept.read(stage, number, rows)
+        if old is not None:
+            past += old.seconds
+        done = old or _batch(scene, table, attack, (stage, number), rows)
+        if kept is not None and old is None:
+            kept.write(stage, number, done)
+        found.append(done.to("cpu") if group.size > 1 else done)
+        tell.batch(len(rows), int(done.confirmed.sum()))
+    return found, past
+
+
+def _batch(
+    scene: _Scene, table: Table, attack: Attack | None, key: tuple[int, int], rows: Tensor
+) -> Outcome:
+    began = time.perf_counter()
+
+    def work(rows: Tensor) -> Outcome:
+        with seeded(rows.device, scene.seed, *key, int(rows[0])):
+            return scene.looked_at(table, rows) if attack is None else scene.attacked(attack, rows)
+
+    parts = scene.pieces.run(rows, work)
+    whole = _joined(parts) if len(parts) > 1 else parts[0]
+    return whole._replace(seconds=time.perf_counter() - began)
+
+
+def _joined(parts: Sequence[Outcome]) -> Outcome:
+    columns = zip(*(part.found for part in parts), strict=True)
+    return Outcome(
+        rows=torch.cat([part.rows for part in parts]),
+        found=Attacked(*(torch.cat(column) for column in columns)),
+        confirmed=torch.cat([part.confirmed for part in parts]),
+        claimed=torch.cat([part.claimed for part in parts]),
+        share=torch.cat([part.share for part in parts]),
+        checks=sum(part.checks for part in parts),
+        seconds=0.0,
+    )
+
+
+def _open(
+    scene: _Scene,
+    asked: Tensor,
+    attacks: Sequence[Attack],
+    batch_size: int,
+    group: Team,
+    resume: str | Path | None,
+) -> Kept | None:
+    """The folder to go on from, if any; every process must have been given the same."""
+    if resume is None and group.size == 1:
+        return None
+    options = {"seed": scene.seed, "batch size": batch_size, "draws": scene.draws}
+    given = partial(identity, scene.model, scene.x, scene.y, scene.threat, attacks)
+    mine = given(ids=scene.names, logits=asked, options=options | {"device": scene.x.device.type})
+    check_alike(group.each(lambda: mine))
+    return None if resume is None else Kept(Path(resume), mine)
+
+
+class _Tell:
+    """Progress in what attacks are expected to cost; what the fallen would cost is left out."""
+
+    def __init__(self, told: Progress | None, costs: Sequence[int], n: int) -> None:
+        self.told, self.costs, self.stage = told, [*costs, 0], 0
+        self.done, self.here, self.standing = 0, n, n
+
+    def batch(self, tried: int, fell: int) -> None:
+        """`tried` more samples were attacked, of which `fell`."""
+        self.done += tried * self.costs[self.stage]
+        self.here -= tried
+        self.standing -= fell
+        self._say()
+
+    def next(self, standing: int) -> None:
+        """The stage is over, on every process."""
+        self.stage += 1
+        self.here = self.standing = standing
+        self._say()
+
+    def _say(self) -> None:
+        here, *later = self.costs[self.stage :] or [0]
+        ahead = self.here * here + self.standing * sum(later)
+        if self.told is not None:
+            self.told(self.done, self.done + ahead)

@@ -18,10 +18,11 @@ from gradwarden import __version__
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.gradient import GradientStatus, gradient_status
 from gradwarden.attack.inputs import clean_logits
-from gradwarden.attack.ledger import FROM_THE_START, run_cascade
+from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.referee import judge
+from gradwarden.attack.table import FROM_THE_START
 from gradwarden.audit.case import quiet
 from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.audit.verdict import Evidence, decide
@@ -165,10 +166,10 @@ def _teller(on_progress: Progress | None, parts: Sequence[int]) -> list[Progress
         return [None] * len(parts)
     tell = on_progress
 
-    def after(before: int) -> Progress:
-        return lambda done, _total: tell(before + done, sum(parts))
+    def after(through: int) -> Progress:
+        return lambda done, total: tell(through - (total - done), sum(parts))
 
-    return [after(sum(parts[:part])) for part in range(len(parts))]
+    return [after(sum(parts[: part + 1])) for part in range(len(parts))]
 
 
 def _fallen(ledger: Ledger) -> Tensor:

@@ -30,7 +30,7 @@ class Classifier(Protocol):
 
 
 class Progress(Protocol):
-    """Told how many of how many units of work are done."""
+    """Told how many of how many units of work are done; `total` may shrink as work falls away."""
 
     def __call__(self, done: int, total: int, /) -> object: ...
 

@@ -11,11 +11,12 @@ import json
 import math
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from gradwarden.core.errors import BadInput
-from gradwarden.core.estimate import Estimate
+from gradwarden.core.estimate import Estimate, proportion
 
 SCHEMA = 1
 R = TypeVar("R")
@@ -56,8 +57,23 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One attack of a cascade, over all samples that stood before it."""
+
+    attack: str
+    tried: int
+    broken: int
+    forwards: int  # sample passes of the attack itself, without the referee's
+    backwards: int
+    seconds: float  # at work, the referee's included; summed over processes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Who broke which sample; one entry a sample in each tuple."""
+    """Who broke which sample; one entry a sample in each tuple, or none where it was not measured.
+
+    A stochastic model is asked `draws` times at each point, and `accuracy` goes by the majority.
+    """
 
     ids: tuple[int, ...]
     clean: tuple[bool, ...]  # right without any attack
@@ -66,19 +82,60 @@ class Ledger:
     forwards: int  # sample passes in all
     backwards: int
     seconds: float
+    stages: tuple[Stage, ...] = ()
+    infeasible: tuple[bool, ...] = ()  # a point reached the goal that the constraints forbid
+    claimed: tuple[bool, ...] = ()  # wrong, or an allowed point reached the goal in some attack
+    lost: tuple[float, ...] = ()  # largest share of fresh draws lost at a point the referee judged
+    draws: int = 1
+    double: tuple[bool, ...] = ()  # lost in float64 too, at the same point
+    double_note: str = "not run"  # "", or "not run: why"
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()  # what was left out or went otherwise, one sentence each
+    model: str = ""
+    threat: str = ""
+    origin: Origin | None = None
+    schema: int = SCHEMA
 
     @property
     def accuracy(self) -> Estimate:
         """Share right after every attack: an upper bound on robust accuracy."""
-        from gradwarden.core.estimate import proportion
-
-        return proportion(sum(b is None for b in self.broken), len(self.broken))
+        return _share([b is None for b in self.broken])
 
     @property
     def clean_accuracy(self) -> Estimate:
-        from gradwarden.core.estimate import proportion
+        return _share(self.clean)
 
-        return proportion(sum(self.clean), len(self.clean))
+    @property
+    def accuracy_while_optimising(self) -> Estimate:
+        """As `accuracy`, where one success during a search is enough, lucky draws included."""
+        return _share([not c for c in self.claimed]) if self.claimed else self.accuracy
+
+    @property
+    def accuracy_over_draws(self) -> Estimate:
+        """Expected accuracy of one fresh draw of the model; the interval is that over samples."""
+        if self.draws == 1 or not self.lost:
+            return self.accuracy
+        value = math.fsum(1.0 - share for share in self.lost) / len(self.lost)
+        # A share varies no more than a coin of the same mean, so the coin's interval is wide enough.
+        n = len(self.lost)
+        low = proportion(math.floor(value * n), n).low
+        high = proportion(math.ceil(value * n), n).high
+        return Estimate(value=value, low=min(low, value), high=max(high, value), n=n)
+
+    @property
+    def accuracy_in_double(self) -> Estimate | None:
+        """As `accuracy`, each final point judged in float64; None where that was not run."""
+        return _share([not lost for lost in self.double]) if self.double else None
+
+    @property
+    def infeasible_rate(self) -> Estimate:
+        """Share of samples that stand, though points that the constraints forbid reached the goal."""
+        pairs = zip(self.broken, self.infeasible or (False,) * len(self.broken), strict=True)
+        return _share([b is None and forbidden for b, forbidden in pairs])
+
+
+def _share(which: Sequence[bool]) -> Estimate:
+    return proportion(sum(which), len(which))
 
 
 @dataclass(frozen=True, kw_only=True)
