@@ -17,6 +17,7 @@ from gradwarden.mask.switches import Switches, between
 from gradwarden.mask.training import Batches
 
 ENCODINGS = ("ordinal", "one-hot")
+RAMP = 4.0  # bins that a ramp rises over, so that it has a slope far from every edge too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Binning(nn.Module):
     def __init__(self, options: BinnedFeatures, edges: Tensor, *, soft: bool) -> None:
         super().__init__()
         self.options = options
-        self.switches = Switches(edges, between(edges), soft=soft)
+        self.switches = Switches(edges, RAMP * between(edges), soft=soft)
 
     def forward(self, x: Tensor) -> Tensor:
         features = len(self.switches.edges)
