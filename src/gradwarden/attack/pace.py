@@ -39,7 +39,7 @@ class Walk(NamedTuple):
     rises: Tensor  # [N] steps since the last checkpoint after which the loss had risen
     checked: Tensor  # [N] `best_value` at the last checkpoint
     halved: Tensor  # [N] bool: at the last checkpoint
-    count: Tensor  # [N] elements that the next step moves
+    moves: Tensor  # [N] elements that the next step moves
     moved: Tensor  # [N] elements of `best_x` that differed from x at the last checkpoint
 
     @classmethod
@@ -59,7 +59,7 @@ class Walk(NamedTuple):
             rises=none,
             checked=value,
             halved=none == 0,
-            count=(moved / SPARSER).clamp(max=DENSEST * x[0].numel()),
+            moves=(moved / SPARSER).clamp(max=DENSEST * x[0].numel()),
             moved=moved,
         )
 
@@ -181,7 +181,7 @@ class Sparsity:
         del first
         low, high = threat.ends(x)
         stopped = (walk.x_adv <= low) & (walk.grad < 0) | (walk.x_adv >= high) & (walk.grad > 0)
-        direction = _spread(threat.ball, walk.grad.masked_fill(stopped, 0.0), walk.count)
+        direction = _spread(threat.ball, walk.grad.masked_fill(stopped, 0.0), walk.moves)
         length = per_sample(walk.size, x) * threat.reach(x)
         return threat.project(walk.x_adv + length * direction, x)
 
@@ -192,7 +192,7 @@ class Sparsity:
         shorter = (walk.size / 1.5).clamp(min=self.longest / 10)
         return walk.back(sparser)._replace(
             size=torch.where(sparser, self.longest, shorter),
-            count=moved / SPARSER,
+            moves=moved / SPARSER,
             moved=moved,
         )
 
