@@ -341,6 +341,30 @@ def test_a_wrong_sample_is_not_certified() -> None:
     assert not FULL.certify(model, x, wrong, threat(Linf(1e-6))).certified.any()
 
 
+def test_a_model_that_answers_otherwise_than_its_trace_is_refused() -> None:
+    model, relu = nn.Sequential(nn.Linear(4, 3)).eval(), nn.ReLU().eval()
+    x, y = points(3, 4), torch.zeros(3).long()
+    model.append(relu)
+    FULL.certify(model, x, y, threat(Linf(0.1)))
+    relu.register_forward_hook(lambda module, args, out: out + 1)
+    with pytest.raises(BadInput, match="differs from its answers, by 1"):
+        FULL.certify(model, x, y, threat(Linf(0.1)))
+
+
+def test_a_model_without_finite_logits_is_refused() -> None:
+    model, x = nn.Linear(4, 3).eval(), points(3, 4)
+    nn.init.constant_(model.bias, torch.nan)
+    with pytest.raises(BadInput, match="finite logits"):
+        FULL.certify(model, x, torch.zeros(3).long(), threat(Linf(0.1)))
+
+
+def test_every_exported_certificate_of_this_kind_is_tested() -> None:
+    from gradwarden import harden
+
+    found = {name for name in harden.__all__ if hasattr(getattr(harden, name), "certify")}
+    assert found - {"RandomisedSmoothing"} == {type(method).__name__ for method in METHODS}
+
+
 def test_accuracy_is_an_estimate() -> None:
     certified = torch.tensor([True, True, False, True])
     found = Certificate(torch.zeros(4), certified).accuracy

@@ -34,7 +34,7 @@ def at(*firsts: float) -> Tensor:
 def test_a_linear_model_has_the_distance_to_its_boundary_as_radius() -> None:
     x = at(0.3, 0.45, 0.5, 0.8, 1.0)
     found = RandomisedSmoothing(sigma=0.25, n=20_000).certify(Side().eval(), x)
-    true = (x[:, 0, 0, 0] - 0.5).abs()
+    true = (x[:, 0, 0, 0] - 0.5).abs().double()
     assert found.predicted.tolist() == [0, 0, -1, 1, 1]
     assert (found.radius <= true + 1e-6).all()
     torch.testing.assert_close(found.radius, true, rtol=0, atol=0.03)

@@ -136,6 +136,19 @@ def test_fit_looks_after_each_epoch_and_ends_there() -> None:
     assert not model.training
 
 
+def test_fit_gives_the_first_weights_back_where_no_epoch_was_good() -> None:
+    x, y = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
+    model = nn.Linear(3, 2)
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor([9.0, 0.0]))  # right on all that is watched
+    before = model.weight.detach().clone()
+    watch = Watch(X.expand(10, 3), Y, THREAT, attack=Scripted(broken=[10]))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.warns(UserWarning, match="before the first epoch are kept"):
+        FastTraining(threat=THREAT).fit(model, [(x, y)], optimizer, watch=watch)
+    assert torch.equal(model.weight, before)
+
+
 def test_catastrophic_overfitting_is_seen_and_undone() -> None:
     images, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(images / 16).float(), torch.tensor(labels).long()

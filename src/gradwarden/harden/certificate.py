@@ -13,7 +13,9 @@ from gradwarden.core.estimate import Estimate, proportion
 from gradwarden.core.goal import Untargeted
 from gradwarden.core.protocols import Progress
 from gradwarden.core.threat import Threat
+from gradwarden.harden.bounds.layer import Interval
 from gradwarden.harden.bounds.network import Network, network
+from gradwarden.harden.bounds.propagate import intervals
 from gradwarden.harden.bounds.region import Region, region
 
 # Of the largest logit: what a forward in float32 may be off from the bounds, which are float64.
@@ -60,6 +62,7 @@ def certificate(
             some = slice(start, start + batch_size)
             logits = model(x[some].clone())
             rows = _against(logits, y[some])
+            _refuse_another(net, around.at(some), logits)
             found = margins(net, around.at(some), rows)
             others = torch.ones_like(found, dtype=torch.bool).scatter(1, y[some][:, None], False)
             lower.append(found.masked_fill(~others, torch.inf).amin(1))
@@ -68,6 +71,17 @@ def certificate(
                 on_progress(min(start + batch_size, len(x)), len(x))
     least = torch.cat(lower)
     return Certificate(least, least > SLACK * (1 + torch.cat(largest)))
+
+
+def _refuse_another(net: Network, around: Region, logits: Tensor) -> None:
+    """Hooks, draws and the like are not in the traced net: at x it must answer as the model."""
+    still = around._replace(hull=Interval(around.x, around.x))
+    off = float((intervals(net, still, refine=False)[-1].low - logits).abs().amax())
+    if not off <= 1e-3 * (1 + float(logits.abs().amax())):
+        raise BadInput(
+            f"what torch.fx traced of the model differs from its answers, by {off:g}: certificates "
+            "need a model with finite logits, without hooks or randomness"
+        )
 
 
 def _against(logits: Tensor, y: Tensor) -> Tensor:

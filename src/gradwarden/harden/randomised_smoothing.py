@@ -30,7 +30,7 @@ class Certified(NamedTuple):
     """Each radius holds with probability 1 - alpha, over the draws."""
 
     predicted: Tensor  # [N] class, or -1 where it abstains
-    radius: Tensor  # [N] L2, in units of x; 0 where it abstains
+    radius: Tensor  # [N] float64, L2, in units of x; 0 where it abstains
 
     def accuracy(self, y: Tensor, radius: float) -> Estimate:
         """Share of y [N] that is predicted right all over the L2 ball: a lower bound.
@@ -89,8 +89,11 @@ class RandomisedSmoothing:
             found.append(self._certify(model, row, draws, batch_size))
             if on_progress is not None:
                 on_progress(i + 1, len(x))
-        classes = torch.tensor([c for c, _ in found], dtype=torch.long, device=x.device)
-        return Certified(classes, torch.tensor([r for _, r in found], device=x.device))
+        classes, radii = [c for c, _ in found], [r for _, r in found]
+        return Certified(
+            torch.tensor(classes, dtype=torch.long, device=x.device),
+            torch.tensor(radii, dtype=torch.float64, device=x.device),
+        )
 
     def defend(
         self, model: nn.Module, *, draws: int = 32, seed: int = 0, votes: bool = False
