@@ -169,6 +169,8 @@ def test_the_majority_wins_and_ties_go_to_the_first_class() -> None:
     logits = 5 * nn.functional.one_hot(votes, 3).float()
     assert ballot(logits).argmax(1).tolist() == [2, 0, 0]
     assert ballot(logits).sum(1).tolist() == [1, 1, 1]
+    loud = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 100.0]]])  # a sure voter has one vote too
+    assert ballot(loud).argmax(1).tolist() == [0]
 
 
 def test_each_model_votes_on_each_shift() -> None:

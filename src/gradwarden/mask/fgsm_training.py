@@ -27,7 +27,7 @@ class FGSMTraining:
 
     Claims: high accuracy under FGSM, often above clean accuracy.
     Breaks: PGD; it is not the gradient that lies, but the single step that ends too far.
-    Cost: twice plain training; clean accuracy, from one pass to the next.
+    Cost: twice plain training; clean accuracy, which may collapse too.
     """
 
     threat: Threat

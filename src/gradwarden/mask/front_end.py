@@ -35,7 +35,8 @@ class DifferentiableFrontEnd:
     With a `threat`, it is trained on what `attack` makes of each batch. `fronts` above 1: as many
     are trained, and every forward takes one by chance, from PyTorch's global generator.
 
-    Claims: AutoAttack itself reports robustness, though every part can be differentiated.
+    Claims: AutoAttack itself reports robustness, though every part can be differentiated. That is
+    what the paper saw on CIFAR and ImageNet; on small nets and digits it hides little.
     Breaks: BPDA with the identity in place of the front end; transfer from the bare model;
     attacks without gradients. An ensemble needs them averaged over its members.
     Cost: training for `epochs`; a forward of a small net.
