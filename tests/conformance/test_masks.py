@@ -278,7 +278,7 @@ def test_the_model_is_used_as_it_is(entry: Entry) -> None:
     modules, modes = list(model.modules()), [m.training for m in model.modules()]
     found = entry.build(entry.mask, model, x)
     assert list(model.modules()) == modules
-    if entry.build is not trained:  # which calls its model.train() as torch does
+    if entry.build is not trained:  # which returns all in eval mode
         assert [m.training for m in model.modules()] == modes
         assert not found.training
         assert entry.build(entry.mask, model.train(), x).training

@@ -64,15 +64,16 @@ class DifferentiableFrontEnd:
         *,
         on_progress: Progress | None = None,
     ) -> Defended:
-        """Trains the front ends alone, one after the other; `model` stays as it is.
+        """Trains the front ends alone, one after the other; `model` keeps its weights.
 
-        x is [N, C, T] or [N, C, H, W]. `on_progress` counts passes over `loader`.
+        x is [N, C, T] or [N, C, H, W]. All is returned in eval mode, the model too. `on_progress`
+        counts passes over `loader`.
         """
         x, _ = first_batch(loader)
         if x.ndim not in KINDS:
             got = tuple(x.shape)
             raise BadInput(f"DifferentiableFrontEnd needs x [N, C, T] or [N, C, H, W], got {got}")
-        total, was = self.fronts * self.epochs, model.training
+        total = self.fronts * self.epochs
         nets = [self.net(x, number).to(x) for number in range(self.fronts)]
         model.eval()
         with frozen(model):
@@ -82,7 +83,6 @@ class DifferentiableFrontEnd:
                 for epoch in range(self.epochs):
                     train_pass(loader, optimizer, lambda x, y: self.loss(whole, x, y))  # noqa: B023
                     tell(on_progress, number * self.epochs + epoch + 1, total)
-        model.train(was)
         return Defended(Fronts(self, nets), model).eval()
 
     def net(self, x: Tensor, number: int) -> nn.Module:
