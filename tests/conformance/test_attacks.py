@@ -18,8 +18,11 @@ from gradwarden.attack.eot import EOT
 from gradwarden.attack.fab import FAB
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.fmn import FMN
+from gradwarden.attack.hop_skip_jump import HopSkipJump
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
+from gradwarden.attack.smoothed import Smoothed
+from gradwarden.attack.spsa import SPSA
 from gradwarden.attack.square import Square
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
@@ -44,6 +47,10 @@ ATTACKS: list[Attack] = [
     FAB(steps=2, targets=1, restarts=2),
     FMN(steps=6),
     EOT(attack=PGD(steps=2), draws=3),
+    Smoothed(attack=PGD(steps=3), sigma=0.05, draws=2),
+    SPSA(steps=2, pairs=3),
+    SPSA(steps=2, pairs=2, directions="normal", loss="cross-entropy"),
+    HopSkipJump(steps=1, first=4, tries=3),
     Square(queries=4),
     Square(queries=3, restarts=2),
     BPDA(attack=EOT(attack=PGD(steps=2), draws=1), patches=(Surrogate("body"),)),

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from gradwarden.attack.fgsm import FGSM as FGSM
     from gradwarden.attack.gradient import GradientStatus as GradientStatus
     from gradwarden.attack.gradient import gradient_status as gradient_status
+    from gradwarden.attack.hop_skip_jump import HopSkipJump as HopSkipJump
     from gradwarden.attack.ledger import run_cascade as run_cascade
+    from gradwarden.attack.models import Binary as Binary
+    from gradwarden.attack.models import FromProbabilities as FromProbabilities
+    from gradwarden.attack.models import PredictProba as PredictProba
     from gradwarden.attack.noise import Noise as Noise
     from gradwarden.attack.pgd import PGD as PGD
     from gradwarden.attack.referee import Judged as Judged
     from gradwarden.attack.referee import judge as judge
+    from gradwarden.attack.smoothed import Smoothed as Smoothed
+    from gradwarden.attack.spsa import SPSA as SPSA
     from gradwarden.attack.square import Square as Square
     from gradwarden.attack.straight_through import StraightThrough as StraightThrough
 
