@@ -28,7 +28,8 @@ from gradwarden.core.tabular_features import (
     one_hot,
     width_of,
 )
-from gradwarden.core.tabular_repair import Near, distance, repaired
+from gradwarden.core.tabular_repair import distance, repaired
+from gradwarden.core.threat import Threat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,13 +150,13 @@ class Tabular:
             x_adv = x_adv.index_copy(1, at, found[:, None])
         return x_adv
 
-    def repair(self, x_adv: Tensor, x: Tensor, near: Near) -> Tensor:
-        """Near x_adv [N, D] and allowed by `near`, a point that holds wherever x does."""
-        return repaired(self, x_adv, x, near)
+    def repair(self, x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
+        """A point near x_adv [N, D], in ball and box, that holds wherever x does."""
+        return repaired(self, x_adv, x, threat)
 
     def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """[N] how far off each relation is, in widths and to first order, summed up."""
-        parts = [distance(self, rule, x_adv) for rule in self.layout.relations]
+        parts = [distance(self, rule, x_adv) for rule in self.layout.movable]
         return sum(parts, x_adv.new_zeros(len(x_adv)))
 
     def hold(self, x_adv: Tensor, x: Tensor) -> Tensor:
@@ -178,6 +179,7 @@ class Layout(NamedTuple):
     ways: tuple[tuple[bool, ...], tuple[bool, ...]]  # [D] may decrease, may increase
     units: tuple[float, ...]  # [D] widths of the numbers that may change (1 if infinite), else 0
     relations: tuple[Relation, ...]
+    movable: tuple[Relation, ...]  # those with a number that may change
     targets: tuple[Target, ...]  # columns that equalities determine, in an order to compute them
 
 
@@ -191,13 +193,15 @@ def _layout(features: tuple[Feature, ...], relations: tuple[str, ...]) -> Layout
     falls = tuple(f.change in ("any", "decrease") for f, _ in columns)
     grows = tuple(f.change in ("any", "increase") for f, _ in columns)
     units = tuple(_unit(feature) for feature, _ in columns)
+    free = {c for c, unit in enumerate(units) if unit}
     return Layout(
         whole,
         tuple(g for f, g in zip(features, groups, strict=True) if isinstance(f, Category)),
         (falls, grows),
         units,
         read,
-        _targets(read, {c for c, unit in enumerate(units) if unit}),
+        tuple(rule for rule in read if free.intersection(rule.columns)),
+        _targets(read, free),
     )
 
 

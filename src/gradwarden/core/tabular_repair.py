@@ -1,6 +1,6 @@
 """Brings a point of a search back to what a table allows.
 
-Whole numbers are rounded towards x, categories take the largest column, equalities compute the
+Whole numbers are rounded, towards x where the ball ends, categories take the largest column, equalities compute the
 column that they determine, other relations are met by the shortest step of first order; what then
 still breaks is pulled towards x, which holds.
 
@@ -10,7 +10,6 @@ Differs: inequalities are repaired too, and a point that cannot be repaired is p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,28 +20,27 @@ from gradwarden.core.geometry import tiny
 
 if TYPE_CHECKING:
     from gradwarden.core.tabular import Tabular
+    from gradwarden.core.threat import Threat
 
-Near = Callable[[Tensor, Tensor], Tensor]  # x_adv, x [N, D] -> [N] bool: in ball and box
-
-SWEEPS = 3  # over the relations, since meeting one may break another
-HALVINGS = 6  # of the way to x
+SWEEPS = 4  # over the relations, since meeting one may break another
+HALVINGS = 4  # of the way to x
 ROUNDING = 5e-6  # relative, half of what `Threat.allows` forgives
 
 
-def repaired(table: Tabular, x_adv: Tensor, x: Tensor, near: Near) -> Tensor:
-    """x_adv [N, D] -> a point that holds and that `near` allows; x itself where nothing else."""
-    done = table.hold(x_adv, x) & near(x_adv, x)
+def repaired(table: Tabular, x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
+    """x_adv [N, D] -> a point that holds, in ball and box; x itself where nothing else is found."""
+    done = table.hold(x_adv, x) & threat.near(x_adv, x)
     out = x_adv.where(done[:, None], x)
     rows = (~done).nonzero()[:, 0]
     if len(rows):
-        point = x_adv[rows].where(x_adv[rows].isfinite(), x[rows])
-        wanted = point.clamp(*_free(table, x[rows]))
-        with_categories = _categories(table, wanted, x[rows], near)
-        for base in (with_categories, x[rows]):
+        start = x[rows]
+        wanted = x_adv[rows].where(x_adv[rows].isfinite(), start).clamp(*threat.ends(start))
+        with_categories = _categories(table, wanted, start, threat)
+        for base in (with_categories, start):
             left = (~done[rows]).nonzero()[:, 0]
             if not len(left):
                 break
-            found, holds = _pulled(table, wanted[left], base[left], x[rows[left]], near)
+            found, holds = _pulled(table, wanted[left], base[left], start[left], threat)
             out[rows[left[holds]]] = found[holds]
             done[rows[left]] = holds
     return out
@@ -57,34 +55,29 @@ def distance(table: Tabular, rule: Relation, x: Tensor) -> Tensor:
     return found.to(x.dtype)
 
 
-def _free(table: Tabular, x: Tensor) -> tuple[Tensor, Tensor]:
-    return table.ends(x, x.new_tensor(-torch.inf), x.new_tensor(torch.inf))
-
-
-def _categories(table: Tabular, wanted: Tensor, x: Tensor, near: Near) -> Tensor:
+def _categories(table: Tabular, wanted: Tensor, x: Tensor, threat: Threat) -> Tensor:
     """x, with each category that is wanted and that the ball allows beside those before it."""
     point = x
     for group in map(list, table.layout.groups):
         score = wanted[:, group]
-        # Among equals the category of x: another one must be larger.
-        score = score + x[:, group] * 1e-6
+        # Among equals not the category of x, whose column is 1 unless the search lowered it.
+        score = score - x[:, group] * 1e-6
         chosen = torch.nn.functional.one_hot(score.argmax(1), len(group)).to(x.dtype)
         other = point.index_copy(1, torch.tensor(group, device=x.device), chosen)
-        point = other.where(near(other, x)[:, None], point)
+        point = other.where(threat.near(other, x)[:, None], point)
     return point
 
 
 def _pulled(
-    table: Tabular, wanted: Tensor, base: Tensor, x: Tensor, near: Near
+    table: Tabular, wanted: Tensor, base: Tensor, x: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
     """Numbers as near to `wanted` on the way from x as holds, categories of `base`; where it does."""
 
     def tried(share: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        point = _settled(table, wanted[rows], base[rows], x[rows], share)
-        return point, table.hold(point, x[rows]) & near(point, x[rows])
+        point = _settled(table, wanted[rows], base[rows], x[rows], share, threat)
+        return point, table.hold(point, x[rows]) & threat.near(point, x[rows])
 
-    every = torch.arange(len(x), device=x.device)
-    best, holds = tried(x.new_ones(len(x)), every)
+    best, holds = tried(x.new_ones(len(x)), torch.arange(len(x), device=x.device))
     rows = (~holds).nonzero()[:, 0]
     low, high = x.new_zeros(len(rows)), x.new_ones(len(rows))
     for halving in range(HALVINGS + 1 if len(rows) else 0):
@@ -96,41 +89,64 @@ def _pulled(
     return best, holds
 
 
-def _settled(table: Tabular, wanted: Tensor, base: Tensor, x: Tensor, share: Tensor) -> Tensor:
+def _settled(
+    table: Tabular, wanted: Tensor, base: Tensor, x: Tensor, share: Tensor, threat: Threat
+) -> Tensor:
     """Numbers `share` [N] of the way from x to `wanted`, categories of `base`, then the rules."""
     numbers = torch.tensor(table.layout.units, device=x.device) > 0
     way = torch.where((share == 1)[:, None], wanted, x + share[:, None] * (wanted - x))
-    point = _whole(table, torch.where(numbers, way, base), x)
-    free = _free(table, x)
+    point = _whole(table, torch.where(numbers, way, base), x, threat)
+    units = x.new_tensor(table.layout.units).expand_as(x).clone()
     for _ in range(SWEEPS):
-        point = _computed(table, point, x)
-        if table.hold(point, x).all():
+        point = _computed(table, point)
+        left = (~(table.hold(point, x) & threat.near(point, x))).nonzero()[:, 0]
+        if not len(left):
             break
-        for rule in table.layout.relations:
-            point = _met(table, rule, point).clamp(*free)
-        point = _whole(table, point, x)
-    return _computed(table, point, x)
+        some, start = point[left], x[left]
+        for rule in table.layout.movable:
+            some = _met(table, rule, some, units[left])
+        ended = threat.nearest(some, start)
+        # What the ball or the box stopped leaves the next step to the others.
+        stopped = (ended - some).abs() > ROUNDING * some.abs()
+        stopped = stopped & (numbers & ~stopped).any(1, keepdim=True)
+        units[left] = units[left].masked_fill(stopped, 0.0)
+        some = torch.where(numbers, ended, some)
+        point = point.index_copy(0, left, _whole(table, some, start, threat))
+    return _computed(table, point)
 
 
-def _whole(table: Tabular, point: Tensor, x: Tensor) -> Tensor:
-    """Integers rounded towards x, but not for what arithmetic alone took off a whole step."""
+def _whole(table: Tabular, point: Tensor, x: Tensor, threat: Threat) -> Tensor:
+    """Integers rounded to the nearest where ball and box allow, or else towards x."""
     columns = torch.tensor(table.layout.whole, dtype=torch.long, device=x.device)
     own, at = point[:, columns], x[:, columns]
     by = own - at
+    # Not towards x what arithmetic alone took off a whole step.
     slack = ROUNDING * by.abs() + torch.finfo(x.dtype).eps / 2 * own.abs()
-    return point.index_copy(1, columns, at + (by + by.sign() * slack).trunc())
+    inner = point.index_copy(1, columns, at + (by + by.sign() * slack).trunc())
+    outer = point.index_copy(1, columns, own.round())
+    near = threat.near(outer, x)
+    if near.all():
+        return outer
+    found = outer.where(near[:, None], inner)
+    for column in columns[(inner != outer)[:, columns].any(0)].tolist():
+        other = found.index_copy(1, columns.new_tensor([column]), outer[:, column, None])
+        found = other.where(threat.near(other, x)[:, None], found)
+    return found
 
 
-def _computed(table: Tabular, point: Tensor, x: Tensor) -> Tensor:
-    columns = torch.tensor(table.layout.whole, dtype=torch.long, device=x.device)
-    point = table.relax(point, x)
+def _computed(table: Tabular, point: Tensor) -> Tensor:
+    columns = torch.tensor(table.layout.whole, dtype=torch.long, device=point.device)
+    point = table.relax(point, point)
     return point.index_copy(1, columns, point[:, columns].round())
 
 
-def _met(table: Tabular, rule: Relation, x: Tensor) -> Tensor:
-    """The shortest step, in widths, after which `rule` holds to first order."""
+def _met(table: Tabular, rule: Relation, x: Tensor, units: Tensor) -> Tensor:
+    """The shortest step in `units` [N, D] after which `rule` holds to first order."""
+    with torch.no_grad():
+        if not rule.violation(table.relax(x, x), table.tolerance).any():
+            return x
     by, slope = _slope(table, rule, x)
-    weighed = slope * slope.new_tensor(table.layout.units).square()
+    weighed = slope * units.double().square()
     length = (slope * weighed).sum(1, keepdim=True).clamp(min=tiny(slope))
     return (x - by[:, None] * weighed / length).to(x.dtype)
 

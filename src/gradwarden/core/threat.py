@@ -13,8 +13,6 @@ from gradwarden.core.errors import BadInput
 from gradwarden.core.goal import Goal, Untargeted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from gradwarden.core.draws import Draws
@@ -32,8 +30,8 @@ class Constraints(Protocol):
         """x_adv [N, ...] with what follows from the rest computed; differentiable, types aside."""
         ...
 
-    def repair(self, x_adv: Tensor, x: Tensor, near: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """x_adv [N, ...] -> a point near it that holds, and of which near(point, x) [N] is True."""
+    def repair(self, x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
+        """x_adv [N, ...] -> a point near it that holds, in ball and box of `threat`."""
         ...
 
     def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
@@ -80,16 +78,19 @@ class Threat:
 
         Types and relations between features may still not hold: see `repair`.
         """
-        low, high = self.ends(x)
-        near = (x + self.ball.project(x_adv - x, low - x, high - x)).clamp(low, high)
+        near = self.nearest(x_adv, x)
         if self.constraints is None:
             return near
-        near = self.constraints.relax(near, x)
-        return (x + self.ball.project(near - x, low - x, high - x)).clamp(low, high)
+        return self.nearest(self.constraints.relax(near, x), x)
+
+    def nearest(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """x_adv [N, ...] -> point of ball and box near it, whatever the constraints say of types."""
+        low, high = self.ends(x)
+        return (x + self.ball.project(x_adv - x, low - x, high - x)).clamp(low, high)
 
     def repair(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """x_adv [N, ...] -> the point near it that is tried: whole numbers, one category each."""
-        return x_adv if self.constraints is None else self.constraints.repair(x_adv, x, self.near)
+        return x_adv if self.constraints is None else self.constraints.repair(x_adv, x, self)
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float | Tensor, x: Tensor) -> Tensor:
         """One ascent step of `size` (a share of the ball's reach; or one a sample) -> [N, ...].
