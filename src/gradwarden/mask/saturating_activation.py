@@ -30,7 +30,7 @@ class SaturatingActivation:
 
     Claims: a saturated unit answers no small perturbation, and gradients through it vanish.
     Breaks: BPDA with the same activation at gain 1; some units sit near 0 and flip.
-    Cost: `epochs` of training; a few points of accuracy, for units are nearly binary.
+    Cost: `epochs` of training; many points of accuracy, and noise alone flips nearly binary units.
     """
 
     gain: float = 50.0
