@@ -224,7 +224,7 @@ def test_an_aim_gets_past_a_class_that_the_margin_is_stuck_on() -> None:
 
     def model(x: Tensor) -> Tensor:
         z = x[:, 0]
-        return torch.stack([z * 0, z * 0 - 0.1, 8 * (z - 0.5) - 0.39], 1)
+        return torch.stack([z * 0, z * 0 - 0.01, 8 * (z - 0.5) - 0.39], 1)
 
     x, y = torch.full((4, 1), 0.5), torch.zeros(4, dtype=torch.long)
     threat = Threat(ball=Linf(0.05))
@@ -239,7 +239,7 @@ def test_each_breaks_what_any_of_its_losses_breaks() -> None:
 
     def model(x: Tensor) -> Tensor:
         z = x[:, 1]
-        dummy = torch.stack([z * 0, z * 0 - 0.1, 8 * (z - 0.5) - 0.39], 1)
+        dummy = torch.stack([z * 0, z * 0 - 0.01, 8 * (z - 0.5) - 0.39], 1)
         sure = torch.stack([z * 0, 4000 * (z - 0.5) - 199, z * 0 - 400], 1)
         return torch.where(x[:, :1] > 0.5, dummy, sure)
 

@@ -154,7 +154,7 @@ def test_every_sample_goes_the_way_of_its_twin(
     y, ids = model(x).argmax(1), list(range(40, 52))
     threat = Threat(ball=ball(radius), goal=Strongest(Untargeted()))
     found = APGD(steps=steps, loss="margin").run(model, x, y, threat, seed=3, ids=ids)
-    starts = threat.sample(x, Draws(3, ids, "APGD", 0))
+    starts = threat.sample(x, Draws(3, ids, "APGD", "margin", 0))
     lengths = set()
     for row in range(len(x)):
         value, point, sizes = twin(

@@ -28,7 +28,7 @@ Ascent = Callable[[Attacked, Problem, Tensor, int], Attacked]
 class Plan(NamedTuple):
     """What is run; see the attacks for what each option says."""
 
-    name: str  # of the attack, keys the draws
+    name: str  # of the attack; keys the draws with the loss, so that stages differ
     loss: str
     restarts: int
     start: str
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
             some = problem._replace(loss=loss, aim=aim).at(rows)
             before = best.at(rows)
             run = before if comparable else _forgetful(before)
-            draws = some.draws(seed, self.name, *key)
+            draws = some.draws(seed, self.name, self.loss, *key)
             run, x_adv = begin(self.start, run, some, draws, number // len(losses))
             left = run.left
             if len(left):
