@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA, Surrogate
+from gradwarden.attack.capgd import CAPGD
 from gradwarden.attack.eot import EOT
+from gradwarden.attack.evolution import Evolution
 from gradwarden.attack.fab import FAB
 from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.fmn import FMN
@@ -42,6 +44,8 @@ ATTACKS: list[Attack] = [
     APGD(steps=0),
     APGD(steps=4, loss="dlr", targets=2, order="malt"),
     APGD(steps=6, loss="each", restarts=2, start="adi", warm_up=True),
+    CAPGD(steps=3),
+    Evolution(queries=9, population=3),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
     FAB(steps=4, targets=2),
     FAB(steps=2, targets=1, restarts=2),

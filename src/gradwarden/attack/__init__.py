@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from gradwarden.attack.bpda import BPDA as BPDA
     from gradwarden.attack.bpda import Surrogate as Surrogate
     from gradwarden.attack.bpda import patched as patched
+    from gradwarden.attack.capgd import CAPGD as CAPGD
     from gradwarden.attack.carlini_wagner import CarliniWagner as CarliniWagner
     from gradwarden.attack.ddn import DDN as DDN
     from gradwarden.attack.eot import EOT as EOT
     from gradwarden.attack.evaluate import evaluate as evaluate
+    from gradwarden.attack.evolution import Evolution as Evolution
     from gradwarden.attack.fab import FAB as FAB
     from gradwarden.attack.fgsm import FGSM as FGSM
     from gradwarden.attack.fmn import FMN as FMN

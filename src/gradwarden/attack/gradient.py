@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gradwarden.attack.bpda import attach
 from gradwarden.attack.losses import loss_of
 from gradwarden.attack.memory import out_of_memory
 from gradwarden.core.search import Attacked, Model, Problem
@@ -18,9 +19,10 @@ def climb(
 ) -> tuple[Attacked, Tensor]:
     """One forward and one backward at x_adv [N, ...] -> best so far, gradient of the loss [N, ...].
 
-    The point that is tried is the repaired one, where the threat has constraints; its gradient
-    stands for that of x_adv. Nothing is left on the model's parameters. A forward that refuses an
-    input with a graph (a round trip through NumPy) is repeated without one.
+    The point that is tried is the repaired one, where the threat has constraints; its gradient,
+    less that of the penalty of x_adv, stands for that of x_adv. Nothing is left on the model's
+    parameters. A forward that refuses an input with a graph (a round trip through NumPy) is
+    repeated without one.
     """
     best, _, grad = climbed(best, problem, x_adv, restart)
     return best, grad
@@ -30,19 +32,32 @@ def climbed(
     best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0
 ) -> tuple[Attacked, Tensor, Tensor]:
     """As `climb` -> best so far, the loss at x_adv [N], its gradient [N, ...]."""
-    x_adv = problem.threat.repair(x_adv.detach(), problem.x).requires_grad_()
+    leaf = x_adv.detach().requires_grad_()
+    tried = problem.threat.repair(leaf.detach(), problem.x)
     try:
         with torch.enable_grad():
-            best, value = problem.score(best, x_adv, restart)
-            best, grad = _backward(best, value, x_adv)
+            point, penalty = _tied(problem, tried, leaf)
+            best, value = problem.score(best, point, restart)
+            best, grad = _backward(best, value - penalty, leaf)
     except RuntimeError as why:
         if out_of_memory(why):
             raise
-        x_adv = x_adv.detach()
         with torch.no_grad():
-            best, value = problem.score(best, x_adv, restart)
-        grad = torch.zeros_like(x_adv)
+            best, value = problem.score(best, tried, restart)
+        grad = torch.zeros_like(tried)
     return best, value.detach(), grad
+
+
+def _tied(problem: Problem, tried: Tensor, x_adv: Tensor) -> tuple[Tensor, Tensor | float]:
+    """The point `tried` for x_adv [N, ...], whose gradient reaches it, and x_adv's penalty [N].
+
+    What an equality computes from x_adv passes its gradient on to what it was computed from.
+    """
+    constraints = problem.threat.constraints
+    if constraints is None:
+        return x_adv, 0.0
+    point = attach(tried, constraints.relax(x_adv, problem.x))
+    return point, constraints.penalty(x_adv, problem.x)
 
 
 def look(best: Attacked, problem: Problem, x_adv: Tensor, restart: int = 0) -> Attacked:

@@ -50,7 +50,7 @@ class Scaled:
         return self.ball.steepest(grad * units) * units
 
     def reach(self, width: Tensor) -> Tensor | float:
-        return self.ball.reach(width / self._units(width))
+        return self.ball.reach(width / self._units(width[None]))  # it may be that of one sample
 
     def sample(self, x: Tensor, draws: Draws, width: Tensor | None = None) -> Tensor:
         units = self._units(x)
