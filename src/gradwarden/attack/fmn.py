@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gradwarden.attack.losses import loss_of
 from gradwarden.attack.min_norm import Nearest, Shown, Trail, begin, drawn_in, follow
-from gradwarden.attack.min_norm_steps import boxed, directed, faded
+from gradwarden.attack.min_norm_steps import boxed, directed, faded, free
 from gradwarden.attack.min_norm_units import FAR, Units, unbounded, units_of
 from gradwarden.core.errors import BadInput
 from gradwarden.core.geometry import clamped, gain, per_sample
@@ -97,9 +97,7 @@ class FMN:
         x, fade = problem.x, faded(number, self.steps)
         low, high = ((end - x) / units.size for end in problem.threat.ends(x))
         delta = (trail.x_adv - x) / units.size
-        grad = (shown.grad * units.size).masked_fill(
-            ((delta <= low) & (shown.grad < 0)) | ((delta >= high) & (shown.grad > 0)), 0.0
-        )
+        grad = free(shown.grad * units.size, delta, low, high)
         most = units.ball.size(torch.maximum(-low, high).double()).clamp(max=FAR)
         radius = _radius(units, found, shown, grad, delta, trail.memory[0], self.change * fade)
         radius = radius.minimum(most)

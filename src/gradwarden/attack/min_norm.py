@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gradwarden.attack.gradient import input_gradient, usable
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.core.geometry import per_sample
 from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
@@ -195,9 +196,9 @@ def _look(problem: Problem, found: Nearest, x_adv: Tensor, restart: int) -> tupl
         with torch.enable_grad():
             found, value, hit = _score(problem, found, x_adv, restart)
             grad = input_gradient(value, x_adv)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as why:
+        if out_of_memory(why):
+            raise
         with torch.no_grad():
             found, value, hit = _score(problem, found, x_adv.detach(), restart)
         grad = None

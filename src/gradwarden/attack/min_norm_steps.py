@@ -26,6 +26,11 @@ def boxed(threat: Threat, x_adv: Tensor, x: Tensor) -> Tensor:
     return threat.constraints.relax(near, x).clamp(low, high)
 
 
+def free(grad: Tensor, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """grad [N, ...] without the elements of delta [N, ...] that the bounds stop."""
+    return grad.masked_fill(((delta <= low) & (grad < 0)) | ((delta >= high) & (grad > 0)), 0.0)
+
+
 def directed(problem: Problem, grad: Tensor, seed: int, *purpose: object) -> Tensor:
     """grad [N, ...] with length 1 in L2; a random direction where it is 0."""
     flat = (~grad.flatten(1).any(1)).nonzero()[:, 0]

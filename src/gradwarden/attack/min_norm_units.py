@@ -55,9 +55,7 @@ def units_of(threat: Threat, x: Tensor, allowed: tuple[float, ...], attack: str)
 
     Raises BadInput where the ball's norm is not among `allowed`.
     """
-    ball, plain, size = threat.ball, threat.ball, x.new_ones(())
-    while isinstance(plain, Scaled):
-        size, plain = size * tensor_of(plain.units, x), plain.ball
+    plain, size = _plain(threat.ball, x)
     unit: dict[type, tuple[float, Ball]] = {
         L0: (0.0, L0(1)),
         L1: (1.0, L1(1.0)),
@@ -67,11 +65,24 @@ def units_of(threat: Threat, x: Tensor, allowed: tuple[float, ...], attack: str)
     p, one = unit.get(type(plain), (math.nan, plain))
     if p not in allowed:
         names = ", ".join(k.__name__ for k, (q, _) in unit.items() if q in allowed)
-        raise BadInput(f"{attack} needs a ball of {names}, got {ball!r}")
+        raise BadInput(f"{attack} needs a ball of {names}, got {threat.ball!r}")
     if p == 0.0:
         low, high = (tensor_of(end, x) for end in threat.box)
         size = (high - low).where((high - low).isfinite(), 1.0)
     return Units(p, one, size)
+
+
+def lengths_of(threat: Threat, x: Tensor) -> Units:
+    """Lengths in L2, in the units of the threat's ball, whatever its norm."""
+    return Units(2.0, L2(1.0), _plain(threat.ball, x)[1])
+
+
+def _plain(ball: Ball, x: Tensor) -> tuple[Ball, Tensor]:
+    """The ball without units, and the units."""
+    size = x.new_ones(())
+    while isinstance(ball, Scaled):
+        size, ball = size * tensor_of(ball.units, x), ball.ball
+    return ball, size
 
 
 def to_plane(normal: Tensor, need: Tensor, up: Tensor, down: Tensor, p: float) -> Tensor:
