@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA, Surrogate
 from gradwarden.attack.capgd import CAPGD
+from gradwarden.attack.carlini_wagner import CarliniWagner
+from gradwarden.attack.ddn import DDN
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.evolution import Evolution
 from gradwarden.attack.fab import FAB
@@ -47,9 +49,6 @@ ATTACKS: list[Attack] = [
     CAPGD(steps=3),
     Evolution(queries=9, population=3),
     BPDA(attack=PGD(steps=3), patches=(Surrogate("body"),)),
-    FAB(steps=4, targets=2),
-    FAB(steps=2, targets=1, restarts=2),
-    FMN(steps=6),
     EOT(attack=PGD(steps=2), draws=3),
     Smoothed(attack=PGD(steps=3), sigma=0.05, draws=2),
     SPSA(steps=2, pairs=3),
@@ -58,6 +57,11 @@ ATTACKS: list[Attack] = [
     Square(queries=4),
     Square(queries=3, restarts=2),
     BPDA(attack=EOT(attack=PGD(steps=2), draws=1), patches=(Surrogate("body"),)),
+    FAB(steps=4, targets=2),
+    FAB(steps=2, targets=1, restarts=2),
+    FMN(steps=6),
+    DDN(steps=4),
+    CarliniWagner(searches=2, steps=4, rate=0.3),
 ]
 
 
