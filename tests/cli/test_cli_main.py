@@ -11,7 +11,18 @@ from gradwarden import __version__
 from gradwarden.cli import main as command
 from gradwarden.core.errors import BadInput, GradwardenError, NonFiniteGradient, StoreError
 
-COMMANDS = ["compare", "audit", "watch", "advise", "replay", "tasks", "rules", "masks", "attacks"]
+COMMANDS = [
+    "compare",
+    "audit",
+    "attack",
+    "watch",
+    "advise",
+    "replay",
+    "tasks",
+    "rules",
+    "masks",
+    "attacks",
+]
 NO_HEAVY = """
 import atexit, sys
 heavy = ["torch", "scipy", "numpy", "plotly", "jinja2", "pandas"]

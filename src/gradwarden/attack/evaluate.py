@@ -64,7 +64,8 @@ def evaluate(
     probed = 1 + (3 * min(len(x), ASKED) if stochastic is None else 0)
     chosen = Plan.of(attacks) if attacks is not None else None
     if chosen is None:
-        chosen = plan(budget, model, x, y, threat, classes, draws if random else 1, seed)
+        with seeded(x.device, seed, "gradient"):
+            chosen = plan(budget, model, x, y, threat, classes, random=random)
     ledger, x_adv = run_cascade(
         model,
         x,
@@ -88,7 +89,8 @@ def evaluate(
     ledger = _with_double(ledger, double, len(x))
     return replace(
         ledger,
-        forwards=ledger.forwards + probed + chosen.probes,
+        forwards=ledger.forwards + probed + chosen.forwards,
+        backwards=ledger.backwards + chosen.backwards,
         notes=(*chosen.notes, *ledger.notes),
         model=type(model).__name__,
         threat=repr(threat),

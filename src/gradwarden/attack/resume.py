@@ -95,7 +95,7 @@ def identity(
     weights = model.state_dict() if isinstance(model, nn.Module) else {}
     tensors = {name: part for name, part in weights.items() if isinstance(part, Tensor)}
     return {
-        "model code": _digest([repr(type(model)), *_code(model)]),
+        "model code": _digest([type(model).__qualname__, *_code(model)]),
         "weights": _digest(_bytes(tensors)),
         "threat": _digest([repr(threat)]),
         "x": _digest(_bytes({"x": x})),

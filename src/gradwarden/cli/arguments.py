@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradwarden.core.balls.l0 import L0
+from gradwarden.core.balls.l1 import L1
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
@@ -13,7 +15,11 @@ from gradwarden.core.files import check_writable
 from gradwarden.core.threat import Threat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+    from gradwarden.core.geometry import Ball
 
 VERDICTS = ("masked", "overstated", "inconclusive", "consistent", "certified")
 
@@ -21,6 +27,14 @@ VERDICTS = ("masked", "overstated", "inconclusive", "consistent", "certified")
 class BallName(StrEnum):
     linf = "linf"
     l2 = "l2"
+    l1 = "l1"
+    l0 = "l0"
+
+
+class BudgetName(StrEnum):
+    quick = "quick"
+    standard = "standard"
+    thorough = "thorough"
 
 
 def verdicts(text: str) -> list[str]:
@@ -32,10 +46,10 @@ def verdicts(text: str) -> list[str]:
     return words
 
 
-def check_out(out: Path) -> None:
-    """A record goes to a page or to JSON, and the place can be written to."""
-    if out.suffix not in (".html", ".json"):
-        raise BadInput(f"--out must end in .html or .json, got {str(out)!r}")
+def check_out(out: Path, *suffixes: str) -> None:
+    """A record goes to a file that ends in one of `suffixes`, and the place can be written to."""
+    if out.suffix not in suffixes:
+        raise BadInput(f"--out must end in {' or '.join(suffixes)}, got {str(out)!r}")
     check_writable(out)
 
 
@@ -46,7 +60,16 @@ def threat(ball: BallName, radius: str, box: str) -> Threat:
         raise BadInput(f"--box must be two numbers such as 0,1, got {box!r}")
     low, high = (number(end, "--box") for end in ends)
     size = number(radius, "--radius")
-    return Threat(ball=Linf(size) if ball is BallName.linf else L2(size), box=(low, high))
+    if ball is BallName.l0:
+        if size != int(size):
+            raise BadInput(f"--radius of l0 is a whole number of elements, got {radius!r}")
+        return Threat(ball=L0(int(size)), box=(low, high))
+    kinds: dict[BallName, Callable[[float], Ball]] = {
+        BallName.linf: Linf,
+        BallName.l2: L2,
+        BallName.l1: L1,
+    }
+    return Threat(ball=kinds[ball](size), box=(low, high))
 
 
 def number(text: str, option: str) -> float:

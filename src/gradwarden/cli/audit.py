@@ -11,12 +11,9 @@ import typer
 
 from gradwarden.cli import arguments
 from gradwarden.cli.arguments import VERDICTS, BallName
-from gradwarden.cli.named import made
 from gradwarden.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from gradwarden.core.records import Examination
     from gradwarden.core.threat import Threat
 
@@ -78,7 +75,7 @@ def audit(
     """
     failing = arguments.verdicts(fail_on)
     if out is not None:
-        arguments.check_out(out)
+        arguments.check_out(out, ".html", ".json")
     threat = arguments.threat(ball, radius, box)
     record = _examine(model, data, threat, claim, samples, batch_size, device, seed)
 
@@ -111,19 +108,14 @@ def _examine(
     from rich.progress import Progress
 
     from gradwarden.audit.examine import examine
-    from gradwarden.cli.data import load
+    from gradwarden.cli.subjects import subjects, try_out
 
-    place = arguments.device(device)
-    net = _module(model).to(place)
-    x, y = load(data)
-    ids = _chosen(len(x), samples, seed)
-    x, y = _like(net, x)[ids].to(place), y[ids].to(place)
-    threat.check(x, y)
+    net, x, y, ids = subjects(model, data, threat, samples, device, seed)
     screen = Console(stderr=True)
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as bar:
         row = bar.add_task("auditing", total=None)
         try:
-            _try_out(net, model, x[:batch_size])
+            try_out(net, model, x[:batch_size])
             return examine(
                 net,
                 x,
@@ -142,52 +134,3 @@ def _examine(
                 f"{device} has not enough memory for {batch_size} samples in one pass: give a "
                 "smaller --batch-size"
             ) from None
-
-
-def _module(text: str) -> nn.Module:
-    from torch import nn
-
-    from gradwarden.attack.inputs import check_mode
-
-    found = made(text)
-    if not isinstance(found, nn.Module):
-        raise BadInput(f"{text} returned {type(found).__name__}, expected a torch.nn.Module")
-    check_mode(found)
-    return found
-
-
-def _chosen(n: int, samples: int | None, seed: int) -> list[int]:
-    """Which of `n` samples, in their order: data are often sorted by class."""
-    import torch
-
-    from gradwarden.core.draws import seed_of
-
-    if samples is None or samples >= n:
-        return list(range(n))
-    rng = torch.Generator().manual_seed(seed_of(seed, "samples"))
-    chosen: list[int] = torch.randperm(n, generator=rng)[:samples].sort().values.tolist()
-    return chosen
-
-
-def _like(net: nn.Module, x: Tensor) -> Tensor:
-    """x in the precision of the model: arrays are often float64, nets are not."""
-    import torch
-
-    kinds = (p.dtype for p in net.parameters() if p.dtype.is_floating_point)
-    return x.to(next(kinds, torch.float32)) if x.dtype.is_floating_point else x
-
-
-def _try_out(net: nn.Module, name: str, x: Tensor) -> None:
-    """One pass, so that a model that does not fit the data is one sentence."""
-    import torch
-
-    try:
-        with torch.no_grad():
-            net(x.clone())
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as why:
-        line = (str(why).strip().splitlines() or [""])[0]
-        raise BadInput(
-            f"{name} raised {type(why).__name__} on x of shape {tuple(x.shape)}, {x.dtype}: {line}"
-        ) from why

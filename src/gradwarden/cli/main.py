@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from gradwarden import __version__
 from gradwarden.cli.advise import advise
+from gradwarden.cli.attack import attack
 from gradwarden.cli.attacks import attacks
 from gradwarden.cli.audit import audit
 from gradwarden.cli.compare import compare
@@ -35,9 +36,11 @@ class Sentences(TyperGroup):
             typer.secho(f"gradwarden: {why}", fg="red", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            hint = "finished runs are kept, --resume goes on from them"
-            if ctx.invoked_subcommand != "compare":
-                hint = "nothing was written"
+            hints = {
+                "compare": "finished runs are kept, --resume goes on from them",
+                "attack": "with --resume, finished batches are kept and it goes on from them",
+            }
+            hint = hints.get(ctx.invoked_subcommand or "", "nothing was written")
             typer.echo(f"\ngradwarden: interrupted; {hint}", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
@@ -76,7 +79,7 @@ def gradwarden(
     """
 
 
-for command in (compare, audit, watch, advise, replay, tasks, rules, masks, attacks):
+for command in (compare, audit, attack, watch, advise, replay, tasks, rules, masks, attacks):
     app.command()(command)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gradwarden.core.errors import BadInput
-from gradwarden.core.records import Answer, Comparison, Examination, Point, Table
+from gradwarden.core.records import Answer, Comparison, Examination, Ledger, Point, Table
 from gradwarden.report import numbers
 
 # Symbol and colour; the word stands beside them, so neither is needed to read it.
@@ -26,13 +26,16 @@ VERDICTS = {"consistent": "green", "certified": "green", "masked": "red", "overs
 
 
 def render(record: object) -> RenderableType:
-    """What `rich.print` shows of a Comparison or an Examination. Raises BadInput for others."""
+    """What `rich.print` shows of a Comparison, an Examination or a Ledger; BadInput for others."""
     if isinstance(record, Comparison):
         return _comparison(record)
     if isinstance(record, Examination):
         return _examination(record)
+    if isinstance(record, Ledger):
+        return _ledger(record)
     raise BadInput(
-        f"nothing to show for {type(record).__name__}, expected a Comparison or an Examination"
+        f"nothing to show for {type(record).__name__}, expected a Comparison, an Examination or a "
+        "Ledger"
     )
 
 
@@ -63,6 +66,50 @@ def _examination(record: Examination) -> Group:
         "",
         safe("A verdict is evidence, not proof.", "italic"),
     )
+
+
+def _ledger(record: Ledger) -> Group:
+    return Group(
+        safe(record.model, "bold"),
+        _columns(record),
+        _stages(record),
+        *(_item(f"{finding.why} {finding.remedy}") for finding in record.findings),
+        *(_item(note) for note in record.notes),
+        safe("An upper bound: a stronger attack may leave less.", "italic"),
+    )
+
+
+def _columns(record: Ledger) -> RichTable:
+    table = _ruled(f"Accuracy on {len(record.ids)} samples, 95 % intervals")
+    for column in ("", "Accuracy", "Interval"):
+        table.add_column(column)
+    rows = [("clean", record.clean_accuracy), ("under attack", record.accuracy)]
+    if record.draws > 1:
+        rows[1] = (f"under attack, majority of {record.draws} draws", record.accuracy)
+        rows.append(("one fresh draw", record.accuracy_over_draws))
+        rows.append(("success while optimising counts", record.accuracy_while_optimising))
+    if record.accuracy_in_double is not None:
+        rows.append(("in float64", record.accuracy_in_double))
+    if any(record.infeasible):
+        rows.append(("stands by the constraints alone", record.infeasible_rate))
+    for name, estimate in rows:
+        ends = numbers.span(numbers.percent(estimate.low), numbers.percent(estimate.high))
+        table.add_row(name, numbers.percent(estimate.value), ends)
+    if record.accuracy_in_double is None:
+        table.add_row("in float64", safe(record.double_note), "")
+    return table
+
+
+def _stages(record: Ledger) -> RichTable:
+    table = _ruled("Attacks, in the order run")
+    table.add_column("Attack", overflow="fold")
+    for column in ("Tried", "Broken", "Forwards", "Backwards", "Seconds"):
+        table.add_column(column, justify="right")
+    for stage in record.stages:
+        counts = (stage.tried, stage.broken, stage.forwards, stage.backwards)
+        cells = (*(f"{count:,}" for count in counts), f"{stage.seconds:.1f}")
+        table.add_row(safe(stage.attack), *cells)
+    return table
 
 
 def _answers(answers: Iterable[Answer]) -> RichTable:
