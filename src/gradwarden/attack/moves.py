@@ -79,14 +79,14 @@ class Corners(NamedTuple):
         grid = planes(x_adv)
         block = inside(grid, sides(share, grid), chance[:, :2])
         up = (chance[:, PLACES:] < 0.5)[:, :, None, None]
-        ends = planes(self._at(up.expand_as(grid)))
+        tried = torch.where(block, planes(self._at(up.expand_as(grid))), grid)
         # A block that is there already would waste a query: it goes to the other end.
-        idle = ((ends == grid) | ~block).flatten(1).all(1)
+        idle = (tried == grid).flatten(1).all(1)
         if idle.any():
-            up = up[idle].logical_not().expand_as(grid[idle])
             other = Corners(self.threat, self.x[idle], self.up[idle], self.down[idle])
-            ends[idle] = planes(other._at(up))
-        return self._allowed(torch.where(block, ends, grid).view(x_adv.shape))
+            ends = planes(other._at(up[idle].logical_not().expand_as(grid[idle])))
+            tried[idle] = torch.where(block[idle], ends, grid[idle])
+        return self._allowed(tried.view(x_adv.shape))
 
     def _at(self, up: Tensor) -> Tensor:
         """Every element at its highest value where `up` [N, C, H, W], else at its lowest."""
