@@ -61,6 +61,19 @@ def test_values_are_the_models_own_and_the_gradient_is_the_mean() -> None:
     torch.testing.assert_close(grad, slope.mean(1), rtol=1e-3, atol=1e-4)
 
 
+def test_rows_in_another_order_keep_their_draws() -> None:
+    x, ids = data(5)[0], [7, 3, 9, 1, 4]
+    grads = []
+    for order in ([0, 1, 2, 3, 4], [3, 0, 4]):
+        smooth = keyed(
+            Averaged(Rippled(), 0.01, 6, Draws(0, ids), ids), [ids[row] for row in order]
+        )
+        leaf = x[order].requires_grad_()
+        with torch.enable_grad():
+            grads.append(torch.autograd.grad(smooth(leaf)[:, 1].sum(), leaf)[0])
+    torch.testing.assert_close(grads[1], grads[0][[3, 0, 4]])
+
+
 def test_on_a_plane_it_changes_nothing_and_every_pass_counts() -> None:
     calls: list[int] = []
     w = torch.randn(30, generator=torch.Generator().manual_seed(0))
