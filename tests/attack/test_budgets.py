@@ -20,6 +20,7 @@ from gradwarden.attack.fmn import FMN
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.prices import price
 from gradwarden.attack.square import Square
+from gradwarden.cli.arguments import BudgetName
 from gradwarden.core.balls.l0 import L0
 from gradwarden.core.balls.l1 import L1
 from gradwarden.core.balls.l2 import L2
@@ -28,6 +29,7 @@ from gradwarden.core.balls.patch import Patch
 from gradwarden.core.errors import BadInput
 from gradwarden.core.geometry import Ball
 from gradwarden.core.protocols import Attack
+from gradwarden.core.tabular import Tabular
 from gradwarden.core.threat import Threat
 
 PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
@@ -94,7 +96,9 @@ def test_fab_costs_at_most_its_price() -> None:
     assert all(1 + 3 * 7 <= n <= expected.forwards for n in found.forwards.tolist())
 
 
-@pytest.mark.parametrize("budget", ["quick", "standard"])
+@pytest.mark.parametrize(
+    "budget", ["quick", "standard", pytest.param("thorough", marks=pytest.mark.slow)]
+)
 def test_the_table_is_what_evaluate_spends(budget: str) -> None:
     x, y, radius = far()
     threat = Threat(ball=Linf(radius))
@@ -105,7 +109,7 @@ def test_the_table_is_what_evaluate_spends(budget: str) -> None:
     for row, stage in zip(table, ledger.stages, strict=True):
         assert (stage.tried, stage.broken) == (3, 0)
         assert stage.backwards == 3 * row.price.backwards
-        spare = 9 * 3 if isinstance(row.attack, FMN) else 0
+        spare = {FMN: 9 * 3, FAB: 9 * 9 * 3}.get(type(row.attack), 0)
         assert 3 * row.price.forwards - spare <= stage.forwards <= 3 * row.price.forwards
 
 
@@ -181,6 +185,23 @@ def test_a_vanished_cross_entropy_is_still_a_gradient() -> None:
     chosen = plan("quick", model, x, y, Threat(ball=Linf(0.1)), 4, random=False)
     assert PROBE in chosen.attacks
     assert chosen.notes == ()
+
+
+def test_a_table_gets_what_repairs_its_points() -> None:
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
+    schema = Tabular.of(x, list("abcdef"), immutable=["a"], relations=["b + c <= 2"])
+    threat = Threat(ball=Linf(0.3), constraints=schema)
+    model = Far(3, 6)
+    ledger = evaluate(model, x, model(x).argmax(1), threat, budget="quick")
+    kinds = [attack.partition("(")[0] for attack in ledger.attacks]
+    assert kinds == ["CAPGD", "Evolution"]
+    assert 0.0 < ledger.accuracy.value < 1.0
+    blind = stages("standard", threat, x, 3, gradient=False)
+    assert [type(row.attack) for row in blind] == [Evolution]
+
+
+def test_the_command_line_knows_every_budget() -> None:
+    assert tuple(name.value for name in BudgetName) == BUDGETS
 
 
 class Noisy(Far):

@@ -55,30 +55,30 @@ def run_cascade(
     `on_progress`.
     """
     began, names = time.perf_counter(), range(len(x)) if ids is None else ids
-    pieces, group = Pieces(batch_size), team(sharded)
     if draws < 1:
         raise BadInput(f"draws must be at least 1, got {draws}")
+    pieces, group = Pieces(batch_size), team(sharded)
     scene = _Scene(model, x, y, threat, names, seed, draws, pieces)
     asked = scene.clean()
     kept = _open(scene, asked, attacks, batch_size, group, resume)
     table, reprs = scene.table(asked), [repr(attack) for attack in attacks]
-    tell = _Tell(on_progress, costs or [1] * len(attacks), len(x))
-    before = 0.0
+    tell = _Tell(on_progress, costs or [1] * len(attacks), len(x), group.size)
+    past = 0.0
     for stage, attack in enumerate([*attacks, None]):
-        left = table.standing.nonzero()[:, 0]
-        if attack is None:  # the referee's last look: points that came nearest, found by an attack
-            left = left[table.finder[left] >= 0]
-        work = partial(_stage, scene, table, attack, stage, left.split(batch_size), kept, tell)
-        parts = group.each(partial(work, group))
-        before += sum(seconds for _, seconds in parts)
-        outcomes = [done for some, _ in parts for done in some]
-        outcomes.sort(key=lambda part: int(part.rows[0]))
+        work = _Stage(scene, table, attack, stage, batch_size, kept, tell)
+        parts = group.each(partial(work.run, group))
+        past += sum(seconds for _, seconds in parts)
+        outcomes = sorted((done for some, _ in parts for done in some), key=_first)
         table.enter(reprs, stage, [part.to(x.device) for part in outcomes])
-        tell.next(len(left) - sum(int(part.confirmed.sum()) for part in outcomes))
-    seconds = time.perf_counter() - began + before
-    notes = [pieces.note] if pieces.note else []
+        tell.next(work.tried - sum(int(part.confirmed.sum()) for part in outcomes))
     table.checks += len(x) * draws
+    notes = [pieces.note] if pieces.note else []
+    seconds = time.perf_counter() - began + past
     return table.ledger(names, reprs, draws, seconds, notes), table.x_adv
+
+
+def _first(part: Outcome) -> int:
+    return int(part.rows[0])
 
 
 class _Scene(NamedTuple):
@@ -139,45 +139,57 @@ class _Scene(NamedTuple):
         return done._replace(claimed=done.confirmed)
 
 
-def _stage(
-    scene: _Scene,
-    table: Table,
-    attack: Attack | None,
-    stage: int,
-    batches: Sequence[Tensor],
-    kept: Kept | None,
-    tell: _Tell,
-    group: Team,
-) -> tuple[list[Outcome], float]:
-    """This process's batches of one attack -> their outcomes, seconds that a past run spent."""
-    found: list[Outcome] = []
-    past = 0.0
-    for number, rows in enumerate(batches):
-        if not len(rows) or not group.mine(number):
-            continue
-        old = None if kept is None else kept.read(stage, number, rows)
-        if old is not None:
-            past += old.seconds
-        done = old or _batch(scene, table, attack, (stage, number), rows)
-        if kept is not None and old is None:
-            kept.write(stage, number, done)
-        found.append(done.to("cpu") if group.size > 1 else done)
-        tell.batch(len(rows), int(done.confirmed.sum()))
-    return found, past
+class _Stage:
+    """One attack on whoever stands; without one, the referee's last look.
 
+    That is at points that came nearest, where an attack found them but did not claim them.
+    """
 
-def _batch(
-    scene: _Scene, table: Table, attack: Attack | None, key: tuple[int, int], rows: Tensor
-) -> Outcome:
-    began = time.perf_counter()
+    def __init__(
+        self,
+        scene: _Scene,
+        table: Table,
+        attack: Attack | None,
+        number: int,
+        batch_size: int,
+        kept: Kept | None,
+        tell: _Tell,
+    ) -> None:
+        self.scene, self.table, self.attack, self.number = scene, table, attack, number
+        self.kept, self.tell = kept, tell
+        left = table.standing.nonzero()[:, 0]
+        left = left if attack is not None else left[table.finder[left] >= 0]
+        self.tried = len(left)
+        self.batches = left.split(batch_size) if self.tried else ()
 
-    def work(rows: Tensor) -> Outcome:
-        with seeded(rows.device, scene.seed, *key, int(rows[0])):
-            return scene.looked_at(table, rows) if attack is None else scene.attacked(attack, rows)
+    def run(self, group: Team) -> tuple[list[Outcome], float]:
+        """This process's batches -> their outcomes, and the seconds that a past run spent."""
+        found: list[Outcome] = []
+        past = 0.0
+        for place, rows in enumerate(self.batches):
+            if not group.mine(place):
+                continue
+            old = None if self.kept is None else self.kept.read(self.number, place, rows)
+            done = self._batch(place, rows) if old is None else old
+            if self.kept is not None and old is None:
+                self.kept.write(self.number, place, done)
+            past += 0.0 if old is None else old.seconds
+            found.append(done.to("cpu") if group.size > 1 else done)
+            self.tell.batch(len(rows), int(done.confirmed.sum()))
+        return found, past
 
-    parts = scene.pieces.run(rows, work)
-    whole = _joined(parts) if len(parts) > 1 else parts[0]
-    return whole._replace(seconds=time.perf_counter() - began)
+    def _batch(self, place: int, rows: Tensor) -> Outcome:
+        began = time.perf_counter()
+        parts = self.scene.pieces.run(rows, partial(self._piece, place))
+        whole = _joined(parts) if len(parts) > 1 else parts[0]
+        return whole._replace(seconds=time.perf_counter() - began)
+
+    def _piece(self, place: int, rows: Tensor) -> Outcome:
+        scene = self.scene
+        with seeded(rows.device, scene.seed, self.number, place, int(rows[0])):
+            if self.attack is None:
+                return scene.looked_at(self.table, rows)
+            return scene.attacked(self.attack, rows)
 
 
 def _joined(parts: Sequence[Outcome]) -> Outcome:
@@ -214,8 +226,8 @@ def _open(
 class _Tell:
     """Progress in what attacks are expected to cost; what the fallen would cost is left out."""
 
-    def __init__(self, told: Progress | None, costs: Sequence[int], n: int) -> None:
-        self.told, self.costs, self.stage = told, [*costs, 0], 0
+    def __init__(self, told: Progress | None, costs: Sequence[int], n: int, size: int) -> None:
+        self.told, self.costs, self.stage, self.size = told, [*costs, 0], 0, size
         self.done, self.here, self.standing = 0, n, n
 
     def batch(self, tried: int, fell: int) -> None:
@@ -235,4 +247,5 @@ class _Tell:
         here, *later = self.costs[self.stage :] or [0]
         ahead = self.here * here + self.standing * sum(later)
         if self.told is not None:
-            self.told(self.done, self.done + ahead)
+            # Of the work ahead, each process does its share.
+            self.told(self.done, self.done + -(-ahead // self.size))
