@@ -108,7 +108,7 @@ class FAB:
         number: int,
     ) -> Trail:
         """From x_adv, or from nearer to x after a success, to the boundary drawn at x_adv."""
-        x, at = problem.x, trail.x_adv
+        x, at = problem.x, shown.x_adv
         normal = (shown.grad * units.size).flatten(1).double()
         base = at.where(per_sample(~shown.hit, at), x + self.keep * (at - x))
         here, there = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -67,6 +67,7 @@ class Nearest(NamedTuple):
         )
 
 
+@runtime_checkable
 class MinimumNorm(Protocol):
     """An attack that looks for the nearest success rather than for one inside the ball."""
 
@@ -91,6 +92,7 @@ class MinimumNorm(Protocol):
 class Shown(NamedTuple):
     """What one look at N points showed."""
 
+    x_adv: Tensor  # [N, ...] the points, repaired where the threat has constraints
     value: Tensor  # [N] the problem's loss
     grad: Tensor  # [N, ...] its gradient; 0 where there is none
     hit: Tensor  # [N] bool: the goal is reached at a feasible point
@@ -203,9 +205,9 @@ def _look(problem: Problem, found: Nearest, x_adv: Tensor, restart: int) -> tupl
             found, value, hit = _score(problem, found, x_adv.detach(), restart)
         grad = None
     if grad is None:
-        return found, Shown(value.detach(), torch.zeros_like(x_adv), hit)
+        return found, Shown(x_adv.detach(), value.detach(), torch.zeros_like(x_adv), hit)
     found = found._replace(backwards=found.backwards + 1)
-    return found, Shown(value.detach(), usable(grad), hit)
+    return found, Shown(x_adv.detach(), value.detach(), usable(grad), hit)
 
 
 def _score(

@@ -24,6 +24,7 @@ from gradwarden.core.geometry import Ball
 from gradwarden.core.threat import Threat
 
 FAR = 1e30  # stands for a box without end
+MANY = 2.0**40  # elements, more than any sample has
 
 
 class Units(NamedTuple):
@@ -44,7 +45,7 @@ def resized(ball: Ball, radius: float) -> Ball:
     if isinstance(ball, Scaled):
         return Scaled(resized(ball.ball, radius), ball.units)
     if isinstance(ball, L0):
-        return L0(max(1, int(radius)))
+        return L0(max(1, int(min(radius, MANY))))
     if isinstance(ball, L1 | L2 | Linf | Patch):
         return replace(ball, radius=radius)
     raise BadInput(f"expected a ball of ours, whose radius can change, got {ball!r}")
