@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradwarden.attack.capgd import CAPGD as CAPGD
     from gradwarden.attack.carlini_wagner import CarliniWagner as CarliniWagner
     from gradwarden.attack.ddn import DDN as DDN
+    from gradwarden.attack.distances import minimum_norm as minimum_norm
     from gradwarden.attack.eot import EOT as EOT
     from gradwarden.attack.evaluate import evaluate as evaluate
     from gradwarden.attack.evolution import Evolution as Evolution
