@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import io
 import json
+import os
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -32,9 +33,11 @@ class Kept:
         """Raises BadInput where the folder holds another cascade, or something else."""
         self.folder = folder
         manifest = folder / MANIFEST
-        if manifest.exists():
+        # One look: another process may be writing the manifest, under a hidden name at first.
+        there = _names(folder)
+        if MANIFEST in there:
             _check_same(manifest, identity)
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif there:
             raise BadInput(f"{folder} is no folder of a cascade: give a new or an empty one")
         else:
             write_atomically(manifest, json.dumps(identity, indent=1) + "\n")
@@ -58,6 +61,15 @@ class Kept:
 
     def _file(self, stage: int, number: int) -> Path:
         return self.folder / f"attack-{stage:02}-batch-{number:05}.pt"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as why:
+        raise StoreError(f"cannot read {folder}: {why.strerror or why}") from why
 
 
 def _check_same(manifest: Path, identity: dict[str, str]) -> None:
