@@ -13,7 +13,7 @@ from torch import Tensor
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.losses import loss_of
 from gradwarden.attack.pgd import PGD
-from gradwarden.attack.starts import STEPS
+from gradwarden.attack.starts import STEPS, begin
 from gradwarden.attack.targeting import ranked
 from gradwarden.core.balls.l0 import L0
 from gradwarden.core.balls.l1 import L1
@@ -256,6 +256,20 @@ def test_each_breaks_what_any_of_its_losses_breaks() -> None:
     }
 
 
+def test_of_several_runs_the_point_with_the_largest_margin_is_kept() -> None:
+    model, x = many(), torch.rand(32, 20, generator=torch.Generator().manual_seed(0))
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.005))
+    stand = ~APGD(steps=8, targets=4).run(model, x, y, threat).success
+    clean = Untargeted().margin(model(x), y)
+    before = clean
+    for targets in range(1, 5):  # fewer targets are a prefix of more
+        found = APGD(steps=8, loss="dlr", targets=targets).run(model, x, y, threat)
+        assert (found.margin >= before)[stand].all()
+        before = found.margin
+    assert stand.sum() > 10
+    assert (before > clean)[stand].all()
+
+
 def test_the_losses_of_each_start_at_the_same_points_and_the_restarts_do_not() -> None:
     seen: list[Tensor] = []
 
@@ -279,11 +293,44 @@ def test_an_adi_start_walks_before_the_search(make: Callable[..., Attack]) -> No
     threat = Threat(ball=Linf(0.02), goal=NEVER)
     found = make(steps=3, start="adi").run(model, x, y, threat)
     assert (found.backwards == STEPS + 3).all()
+    clean = Untargeted().loss(model(x), y)
+    assert (found.loss > clean).all()
+    assert found.loss.isfinite().all(), "what the walk climbs is not what the search compares"
     assert threat.allows(found.x_adv, x).all()
     wide = Threat(ball=Linf(0.5))
     some = make(steps=1, start="adi").run(model, x, y, wide)
     assert some.success.any()
     assert (some.backwards[some.success] <= STEPS).any(), "success on the way counts"
+
+
+def test_an_adi_start_goes_up_for_the_class_aimed_at() -> None:
+    model, x = many(), torch.rand(64, 20, generator=torch.Generator().manual_seed(2))
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.05), goal=NEVER)
+    for aim, towards in ((None, model(x).topk(2).indices[:, 1]), ((y + 1) % 5, (y + 1) % 5)):
+        problem = Problem(model, threat, loss_of(Untargeted(), "margin"), x, y, range(64), aim)
+        x_adv = begin("adi", problem.start(), problem, problem.draws(0, "a"), 0)[1]
+        change = model(x_adv) - model(x)
+        assert threat.allows(x_adv, x).all()
+        assert change.gather(1, towards[:, None]).mean() > 0.3
+        assert change.gather(1, y[:, None]).mean() < 0.0
+
+
+def test_of_single_points_of_any_loss_the_largest_margin_is_kept() -> None:
+    seen: list[Tensor] = []
+
+    def model(x: Tensor) -> Tensor:
+        logits = many(24, 24)(x)
+        seen.append(logits)
+        return logits
+
+    x = torch.rand(16, 24, generator=torch.Generator().manual_seed(3))
+    y = model(x).argmax(1)
+    found = APGD(steps=0, loss="each", restarts=5).run(
+        model, x, y, Threat(ball=Linf(0.2), goal=NEVER)
+    )
+    margins = torch.stack([Untargeted().margin(logits, y) for logits in seen])
+    torch.testing.assert_close(found.margin, margins.amax(0))
+    assert torch.equal(found.loss, found.margin)
 
 
 def test_a_wide_warm_up_returns_nothing_from_outside_the_ball() -> None:
@@ -294,6 +341,7 @@ def test_a_wide_warm_up_returns_nothing_from_outside_the_ball() -> None:
     assert not found.success.any()
     assert threat.allows(found.x_adv, MIDDLE).all()
     assert not found.infeasible.any()
+    assert found.backwards.tolist() == [100] * 3, "success out there ends no search"
 
 
 @pytest.mark.parametrize(

@@ -187,3 +187,44 @@ def test_checkpoints_are_those_of_the_paper(steps: int) -> None:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
     paper = [share * steps for share in shares[1:-1]]
     assert found[: len(paper)] == pytest.approx(paper, abs=1.5)
+
+
+def walk_at(best_x: Tensor, best_value: float, **state: Tensor) -> pace.Walk:
+    """Two samples at 0 that have been at `best_x`."""
+    zero = torch.zeros(2, 12).double()
+    begun = pace.Walk.begin(zero, torch.zeros(2).double(), zero, zero, 2.0)
+    value = torch.full((2,), best_value).double()
+    return begun._replace(best_x=best_x, best_grad=best_x + 9, best_value=value, **state)
+
+
+def test_a_step_is_halved_once_for_a_best_point_that_stays() -> None:
+    best, both = torch.ones(2, 12).double(), torch.tensor([False, True])
+    rising = torch.full((2,), 8.0).double()
+    halving, x = pace.Halving(0.75), torch.zeros(2, 12).double()
+    same = walk_at(best, 3.0, halved=both, checked=rising * 0 + 3, rises=rising)
+    after = halving.check(same, x, 10)
+    assert after.size.tolist() == [1.0, 2.0]
+    assert torch.equal(after.x_adv[0], best[0])
+    assert torch.equal(after.before[0], best[0])
+    assert torch.equal(after.grad[0], best[0] + 9)
+    assert torch.equal(after.x_adv[1], x[1])
+    better = same._replace(checked=rising * 0 + 2)
+    assert halving.check(better, x, 10).size.tolist() == [2.0, 2.0]
+    seldom = better._replace(rises=torch.tensor([7.0, 8.0]).double())
+    assert halving.check(seldom, x, 10).size.tolist() == [1.0, 2.0]
+    fresh = walk_at(x, 0.0, rises=rising)
+    assert halving.check(fresh, x, 10).size.tolist() == [2.0, 2.0], "none before the first"
+
+
+def test_in_l1_a_sparser_best_point_is_gone_back_to_at_full_step() -> None:
+    x = torch.zeros(2, 12).double()
+    best = torch.zeros(2, 12).double()
+    best[0, :6] = best[1, :9] = 1.0
+    moved = torch.full((2,), 9.0).double()
+    walk = walk_at(best, 3.0, moved=moved, size=torch.tensor([0.3, 0.12]).double())
+    after = pace.Sparsity().check(walk, x, 4)
+    assert after.size.tolist() == [1.0, 0.1]
+    assert after.moves.tolist() == [4.0, 6.0]
+    assert after.moved.tolist() == [6.0, 9.0]
+    assert torch.equal(after.x_adv, torch.stack([best[0], x[1]]))
+    assert torch.equal(after.grad[0], best[0] + 9)
