@@ -179,6 +179,15 @@ def test_three_columns_of_a_model_that_draws() -> None:
     assert fresh.low < fresh.value < fresh.high
 
 
+def test_a_search_that_ended_by_luck_is_repeated_for_the_strongest_point() -> None:
+    """The first point that wins a majority of 20 draws lies short of the ball's edge."""
+    x, y = data(200)
+    attack = EOT(attack=PGD(steps=10, loss="margin"), draws=20)
+    ledger = evaluate(Line(sigma=0.2), x, y, THREAT, [attack], draws=41)
+    vote = ((x[:, 0] - 0.5).abs() > 0.1).double().mean()
+    assert ledger.accuracy.value == pytest.approx(float(vote), abs=0.04)
+
+
 def test_clean_accuracy_of_a_model_that_draws_is_by_vote_too() -> None:
     x, y = data(200)
     ledger = evaluate(Line(sigma=0.05), x, y, THREAT, [Noise(draws=0)])
