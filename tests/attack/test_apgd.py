@@ -256,14 +256,15 @@ def test_each_breaks_what_any_of_its_losses_breaks() -> None:
     }
 
 
-def test_of_several_runs_the_point_with_the_largest_margin_is_kept() -> None:
+@pytest.mark.parametrize("loss", ["dlr", "cross-entropy"])
+def test_of_several_runs_the_point_with_the_largest_margin_is_kept(loss: str) -> None:
     model, x = many(), torch.rand(32, 20, generator=torch.Generator().manual_seed(0))
     y, threat = model(x).argmax(1), Threat(ball=Linf(0.005))
     stand = ~APGD(steps=8, targets=4).run(model, x, y, threat).success
     clean = Untargeted().margin(model(x), y)
     before = clean
     for targets in range(1, 5):  # fewer targets are a prefix of more
-        found = APGD(steps=8, loss="dlr", targets=targets).run(model, x, y, threat)
+        found = APGD(steps=8, loss=loss, targets=targets).run(model, x, y, threat)
         assert (found.margin >= before)[stand].all()
         before = found.margin
     assert stand.sum() > 10
