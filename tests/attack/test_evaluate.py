@@ -55,8 +55,8 @@ def test_of_a_deterministic_model_all_columns_agree_and_cost_nothing() -> None:
     assert (ledger.double_note, ledger.findings, ledger.notes) == ("", (), ())
     plain = run_cascade(Line(), x, y, THREAT, [PGD()])[0]
     assert plain.broken == ledger.broken
-    # one sample to see the classes, 3 x 16 to see whether it draws, and the float64 column
-    assert ledger.forwards == plain.forwards + 1 + 48 + len(x)
+    # two samples to see the classes, 3 x 16 to see whether it draws, and the float64 column
+    assert ledger.forwards == plain.forwards + 2 + 48 + len(x)
     assert ledger.backwards == plain.backwards
 
 

@@ -258,9 +258,9 @@ def test_points_that_the_constraints_forbid_never_count_and_are_told() -> None:
 
     x, y = torch.tensor([[0.5, 0.5], [0.4, 0.5]]), torch.zeros(2, dtype=torch.long)
     free = Threat(ball=Linf(0.1))
-    assert evaluate(model, x, y, free, [PGD()]).accuracy.value == 0.5
+    assert evaluate(model, x, y, free, [Noise(draws=50)]).accuracy.value == 0.5
     bound = Threat(ball=Linf(0.1), constraints=NoneAbove(0.53))
-    ledger = evaluate(model, x, y, bound, [PGD()])
+    ledger = evaluate(model, x, y, bound, [Noise(draws=50)])
     assert ledger.accuracy.value == 1.0
     assert ledger.infeasible == (True, False)
     assert ledger.infeasible_rate.value == 0.5

@@ -61,7 +61,7 @@ def evaluate(
     with seeded(x.device, seed, "shape"):
         classes = classes_of(model, x, y, threat)
     random = draws_by_itself(model, x, seed) if stochastic is None else stochastic
-    probed = 1 + (3 * min(len(x), ASKED) if stochastic is None else 0)
+    probed = min(len(x), 2) + (3 * min(len(x), ASKED) if stochastic is None else 0)
     chosen = Plan.of(attacks) if attacks is not None else None
     if chosen is None:
         with seeded(x.device, seed, "gradient"):

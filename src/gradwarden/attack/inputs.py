@@ -37,11 +37,11 @@ def clean_logits(
 
 
 def classes_of(model: Model, x: Tensor, y: Tensor, threat: Threat) -> int:
-    """How many logits `model` returns, from one sample; what `clean_logits` checks, but for them."""
+    """How many logits `model` returns, from two samples; checks what `clean_logits` does of them."""
     threat.check(x, y)
     check_mode(model)
     with torch.no_grad():
-        found = _checked(model(x[:1].clone()), x[:1]).shape[1]
+        found = _checked(model(x[:2].clone()), x[:2]).shape[1]
     _check_labels(y, found)
     return found
 
