@@ -153,6 +153,26 @@ def test_units_of_each_feature_are_respected(attack: MinimumNorm, ball: Kind, ra
 
 
 @every
+def test_the_scale_of_the_box_changes_nothing(
+    attack: MinimumNorm, ball: Kind, ratio: float
+) -> None:
+    """By a power of two, so that rounding is the same."""
+    model, x = curved(12), cube(20, 12)
+    y = model(x).argmax(1)
+    small = attack.nearest(model, x, y, Threat(ball=ball(0.2)))
+    wide = Threat(ball=ball(0.2 * 64), box=(0.0, 64.0))
+    large = attack.nearest(lambda z: model(z / 64), x * 64, y, wide)
+    torch.testing.assert_close(large.size, small.size * 64, rtol=1e-3, atol=1e-4)
+    assert torch.equal(large.forwards, small.forwards)
+
+
+def test_the_last_point_is_tried() -> None:
+    model, x = Plane(9), cube(10, 9) * 0.1 + 0.45
+    found = FAB(steps=1, targets=1).nearest(model, x, model(x).argmax(1), Threat(ball=L2(0.1)))
+    assert found.size.isfinite().all()
+
+
+@every
 def test_brute_force_finds_nothing_much_nearer(
     attack: MinimumNorm, ball: Kind, ratio: float
 ) -> None:

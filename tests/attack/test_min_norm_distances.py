@@ -170,6 +170,7 @@ def test_a_point_that_breaks_the_constraints_never_counts(
     assert broken.distances == (math.inf,) * 10
     found = attack.nearest(plane, x, y, replace(free, constraints=Frozen()))
     assert found.infeasible.all()
+    assert found.size.isinf().all()
     mended = minimum_norm(plane, x, y, replace(free, constraints=Mended()), [attack])
     exact = ((x - 0.5) @ W).abs().double() / W[1:].norm()
     assert (torch.tensor(mended.distances).double() >= exact * 0.999).all()
