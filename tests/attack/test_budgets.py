@@ -18,6 +18,7 @@ from gradwarden.attack.evolution import Evolution
 from gradwarden.attack.fab import FAB
 from gradwarden.attack.fmn import FMN
 from gradwarden.attack.noise import Noise
+from gradwarden.attack.pgd import PGD
 from gradwarden.attack.prices import price
 from gradwarden.attack.square import Square
 from gradwarden.cli.arguments import BudgetName
@@ -65,6 +66,8 @@ def far(n: int = 3) -> tuple[Tensor, Tensor, float]:
         APGD(steps=5, restarts=2, loss="each", start="adi"),
         APGD(steps=5, targets=9, order="malt", loss="dlr"),
         APGD(steps=5, targets=2, restarts=2, warm_up=True),
+        PGD(steps=5, restarts=2),
+        PGD(steps=4, restarts=3, loss="each", schedule="cosine", start="adi"),
         FMN(steps=6),
         Square(queries=9, restarts=2),
         Evolution(queries=7),

@@ -3,7 +3,8 @@
 Source: Croce & Hein 2020 (AutoAttack), arXiv:2003.01690, sec. 5; Liu et al. 2022 (A3),
 arXiv:2203.05154 (starts, margin); Pintor et al. 2021 (FMN), arXiv:2102.12827.
 Differs: on adversarially trained nets a minimum-norm search from x breaks what ascent inside the
-ball does not, at a tenth of the passes, so it comes before restarts and classes to aim at.
+ball does not, at a tenth of the passes, and many short ascents from A3's starts break more than
+few long ones or classes to aim at; so they come in this order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gradwarden.attack.fab import FAB
 from gradwarden.attack.fmn import FMN
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.min_norm_units import units_of
+from gradwarden.attack.pgd import PGD
 from gradwarden.attack.prices import Price, price
 from gradwarden.attack.spsa import SPSA
 from gradwarden.attack.square import Square
@@ -35,13 +37,27 @@ BUDGETS = ("quick", "standard", "thorough")
 ASKED = 64  # samples that show whether there is a gradient
 FIRST = APGD(loss="margin", steps=10, start="clean")
 PROBE = Square(queries=100)  # what it breaks beyond the rest tells of a hidden gradient
+
+
+def short(steps: int, restarts: int, loss: str = "probability-margin") -> PGD:
+    """Whole-ball steps that shrink to nothing, from points that A3's random walks lead to."""
+    return PGD(
+        steps=steps,
+        step_size=1.0,
+        restarts=restarts,
+        loss=loss,
+        schedule="cosine",
+        start="adi",
+    )
+
+
 WITH_GRADIENT: dict[str, tuple[Attack, ...]] = {
-    "quick": (FIRST, PROBE, FMN(steps=40), APGD(loss="margin", steps=20, start="adi")),
+    "quick": (FIRST, PROBE, FMN(steps=40), short(25, 1)),
     "standard": (
         FIRST,
         PROBE,
         FMN(steps=100),
-        APGD(loss="margin", steps=40, restarts=4, start="adi"),
+        short(25, 6),
         APGD(loss="each", steps=10),
         Square(queries=1000),
     ),
@@ -49,7 +65,8 @@ WITH_GRADIENT: dict[str, tuple[Attack, ...]] = {
         FIRST,
         PROBE,
         FMN(steps=300),
-        APGD(loss="margin", steps=100, restarts=9, start="adi"),
+        short(50, 9),
+        short(50, 9, "margin"),
         APGD(loss="dlr", steps=100, targets=9, order="malt"),
         APGD(loss="each", steps=100),
         FAB(steps=100, targets=9),
@@ -162,8 +179,14 @@ def _fits(attack: Attack, threat: Threat, x: Tensor) -> bool:
 
 
 def _suited(attack: Attack, threat: Threat) -> Attack:
-    """In L1, long searches first go through wider balls."""
-    if isinstance(attack, APGD) and isinstance(threat.ball, L1) and attack.steps >= 20:
+    """In L1, whose steps must grow sparse, APGD; and long searches first go through wider balls."""
+    if not isinstance(threat.ball, L1):
+        return attack
+    if isinstance(attack, PGD):
+        attack = APGD(
+            steps=attack.steps, restarts=attack.restarts, loss=attack.loss, start=attack.start
+        )
+    if isinstance(attack, APGD) and attack.steps >= 20:
         return replace(attack, warm_up=True)
     return attack
 

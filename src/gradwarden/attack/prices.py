@@ -12,6 +12,7 @@ from gradwarden.attack.fab import FAB
 from gradwarden.attack.fmn import FMN
 from gradwarden.attack.losses import EACH, IN_TURN
 from gradwarden.attack.min_norm import HALVINGS
+from gradwarden.attack.pgd import PGD
 from gradwarden.attack.spsa import SPSA
 from gradwarden.attack.square import Square
 from gradwarden.attack.starts import STEPS
@@ -31,6 +32,11 @@ def price(attack: Attack, classes: int) -> Price:
     """For an untargeted goal and a model of `classes` logits; for FAB and FMN at most."""
     if isinstance(attack, APGD):
         return _apgd(attack, classes)
+    if isinstance(attack, PGD):
+        runs = attack.restarts * (len(IN_TURN) if attack.loss == EACH else 1)
+        start = STEPS if attack.start == "adi" else 0
+        looks = 2 if start else 1
+        return Price(1 + runs * (attack.steps + start + looks), runs * (attack.steps + start))
     if isinstance(attack, CAPGD):
         found = APGD(steps=attack.steps, restarts=attack.restarts, loss=attack.loss, start="clean")
         return _apgd(found, classes)
