@@ -274,6 +274,16 @@ def test_the_nearest_point_of_a_plane_against_a_slow_search(seed: int, p: float,
                 assert float(ball.size(other)) >= size_found - 1e-9
 
 
+@pytest.mark.parametrize("attack", [DDN(steps=9), CarliniWagner(searches=2, steps=9)])
+def test_a_ball_of_no_end_is_no_success_by_itself(attack: DDN | CarliniWagner) -> None:
+    """A patch may have any radius; a change of more elements is at no distance from x."""
+    model, x = Plane(36), cube(6, 1, 6, 6)
+    y, threat = model(x).argmax(1), Threat(ball=Patch(shape=(2, 2)))
+    run = attack.run(model, x, y, threat)
+    assert torch.equal(run.success, model(run.x_adv).argmax(1) != y)
+    assert (run.forwards > 1).all()
+
+
 def test_a_ball_without_such_a_norm_is_one_sentence() -> None:
     model, x = Plane(4), cube(2, 1, 2, 2)
     patch = Threat(ball=Patch(shape=(1, 1)))

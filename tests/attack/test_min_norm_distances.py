@@ -114,6 +114,17 @@ def test_an_attack_that_looks_inside_a_ball_may_take_part() -> None:
     assert all(b <= a for a, b in zip(alone.distances, both.distances, strict=True))
 
 
+def test_a_weaker_attack_after_a_stronger_one_changes_nothing() -> None:
+    model, x = curved(8), cube(20)
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.15))
+    strong = minimum_norm(model, x, y, threat, [FMN(steps=50)])
+    weak = minimum_norm(model, x, y, threat, [FMN(steps=2)])
+    both = minimum_norm(model, x, y, threat, [FMN(steps=50), FMN(steps=2)])
+    pairs = zip(strong.distances, weak.distances, strict=True)
+    assert both.distances == tuple(min(one, two) for one, two in pairs)
+    assert any(w > 1.01 * s for s, w in zip(strong.distances, weak.distances, strict=True))
+
+
 def test_what_the_referee_does_not_confirm_does_not_count() -> None:
     def coupled(x: Tensor) -> Tensor:
         """Alone in its batch, a sample is never misclassified."""

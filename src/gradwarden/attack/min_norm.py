@@ -40,7 +40,7 @@ class Nearest(NamedTuple):
     @property
     def left(self) -> Tensor:
         """[N] bool: what is still searched for."""
-        return self.size > self.enough
+        return ~(self.size.isfinite() & (self.size <= self.enough))
 
     def at(self, rows: Tensor) -> Self:
         """The samples `rows` [K] alone."""
@@ -53,7 +53,8 @@ class Nearest(NamedTuple):
 
     def attacked(self, x: Tensor, threat: Threat) -> Attacked:
         """A success only inside the threat's ball; elsewhere x itself."""
-        success = (self.size <= threat.ball.radius * (1 + SLACK)) & threat.allows(self.x_adv, x)
+        near = self.size.isfinite() & (self.size <= threat.ball.radius * (1 + SLACK))
+        success = near & threat.allows(self.x_adv, x)
         margin = self.margin.where(success, self.clean)
         return Attacked(
             self.x_adv.where(per_sample(success, x), x.detach()),
