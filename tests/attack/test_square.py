@@ -305,3 +305,23 @@ def test_a_sample_does_not_depend_on_its_batch_as_in_autoattack() -> None:
 def test_bad_options_are_one_sentence(options: dict[str, Any], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         Square(**options)
+
+
+def test_a_search_that_gives_up_loses_no_rising_margin_and_no_time_on_a_still_one() -> None:
+    """Whoever falls, falls at the same point as ever, each by itself; the rest stops at a look."""
+    model, x = net(1, 8, 8), images(24, 1, 8, 8)
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.03))
+    whole = Square(queries=2600).run(model, x, y, threat)
+    early = Square(queries=2600, give_up=True).run(model, x, y, threat)
+    fell = early.success
+    assert 0 < int(fell.sum()) < len(x)
+    assert (whole.success >= fell).all()
+    assert torch.equal(early.x_adv[fell], whole.x_adv[fell])
+    assert torch.equal(early.forwards[fell], whole.forwards[fell])
+    assert set(early.forwards[~fell].tolist()) <= {1002 + 500 * n for n in range(4)} | {2601}
+    assert early.forwards[~whole.success].double().mean() < 0.7 * 2601
+    for row in (0, 7):
+        alone = Square(queries=2600, give_up=True).run(
+            model, x[row : row + 1], y[row : row + 1], threat, ids=[row]
+        )
+        assert torch.equal(alone.forwards, early.forwards[row : row + 1])

@@ -59,7 +59,7 @@ WITH_GRADIENT: dict[str, tuple[Attack, ...]] = {
         FMN(steps=100),
         short(25, 6),
         APGD(loss="each", steps=10),
-        Square(queries=1000),
+        Square(give_up=True),
     ),
     "thorough": (
         FIRST,

@@ -29,7 +29,10 @@ class Price(NamedTuple):
 
 
 def price(attack: Attack, classes: int) -> Price:
-    """For an untargeted goal and a model of `classes` logits; for FAB and FMN at most."""
+    """For an untargeted goal and a model of `classes` logits.
+
+    At most, for FAB, FMN and a Square that gives up.
+    """
     if isinstance(attack, APGD):
         return _apgd(attack, classes)
     if isinstance(attack, PGD):
