@@ -21,6 +21,7 @@ from gradwarden.cli.replay import replay
 from gradwarden.cli.rules import rules
 from gradwarden.cli.tasks import tasks
 from gradwarden.cli.watch import watch
+from gradwarden.cli.zoo import zoo
 from gradwarden.core.errors import GradwardenError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -79,7 +80,7 @@ def gradwarden(
     """
 
 
-for command in (compare, audit, attack, watch, advise, replay, tasks, rules, masks, attacks):
+for command in (compare, audit, attack, watch, advise, replay, tasks, rules, masks, attacks, zoo):
     app.command()(command)
 
 

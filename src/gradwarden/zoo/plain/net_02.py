@@ -1,0 +1,17 @@
+"""Images [N, 1, 28, 28] in [0, 1] -> logits [N, 10]."""
+
+import torch
+from torch import Tensor, nn
+
+from gradwarden.zoo.plain import parts
+
+
+class Stage(nn.Module):
+    """x -> [N, 1, 28, 28]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.3 * torch.randn_like(x)
+
+
+def build() -> nn.Module:
+    return nn.Sequential(Stage(), parts.images())
