@@ -22,6 +22,7 @@ COMMANDS = [
     "rules",
     "masks",
     "attacks",
+    "zoo",
 ]
 NO_HEAVY = """
 import atexit, sys

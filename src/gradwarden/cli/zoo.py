@@ -54,6 +54,10 @@ def zoo(
         _show(chosen)
 
 
+NARROW = ("Name", "Clean", "Naive", "Best known", "Masked")  # what 80 columns hold
+WIDE = 120
+
+
 def _show(chosen: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
@@ -62,12 +66,22 @@ def _show(chosen: Sequence[str]) -> None:
     from gradwarden.zoo.listing import COLUMNS, row
     from gradwarden.zoo.store import answers
 
-    table = Table(title="Zoo", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column == "Name")
+    console = Console(markup=False, highlight=False)
+    shown = [c for c in COLUMNS if c in NARROW or (console.width >= WIDE and c != "Half")]
+    halves: dict[str, list[dict[str, str]]] = {}
     for name in chosen:
-        table.add_row(*row(answers(name)))
-    Console(markup=False, highlight=False).print(table)
+        cells = dict(zip(COLUMNS, row(answers(name)), strict=True))
+        halves.setdefault(cells["Half"], []).append(cells)
+    for half, rows in halves.items():
+        table = Table(title=f"Zoo, {half} half", box=box.SIMPLE_HEAD, title_justify="left")
+        for column in shown:
+            words = column in ("Family", "Kind", "By")
+            table.add_column(column, overflow="fold", no_wrap=not words)
+        for cells in rows:
+            table.add_row(*(cells[column] for column in shown))
+        console.print(table)
+    if console.width < WIDE:
+        console.print(f"Family, kind and best attack are shown on {WIDE} columns and more.")
 
 
 def _train(chosen: Sequence[str], folder: Path, processes: int) -> None:
