@@ -184,6 +184,11 @@ class Residual(nn.Module):
         return logits
 
 
+class Below(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - 4
+
+
 def images(*layers: nn.Module) -> nn.Module:
     flat = nn.Sequential(*layers, nn.Flatten())
     width = flat(torch.zeros(2, 2, 6, 6)).shape[1]
@@ -219,6 +224,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "avg pool": lambda: images(nn.Identity(), conv(), nn.Tanh(), nn.AvgPool2d(2)),
     "adaptive": lambda: images(conv(), nn.ReLU(), nn.AdaptiveAvgPool2d(2)),
     "max pool": lambda: images(conv(padding=1), nn.MaxPool2d(3, 2, 1), nn.ReLU()),
+    "max pool below 0": lambda: images(Below(), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, 2, 1)),
     "max pool 2": lambda: images(nn.MaxPool2d(2), conv(), nn.MaxPool2d((1, 1))),
     "gelu": lambda: images(conv(), nn.GELU(), nn.Conv2d(4, 4, 2), nn.GELU()),
     "sigmoid": lambda: images(conv(), nn.Sigmoid(), nn.Conv2d(4, 4, 2), nn.Sigmoid()),
@@ -309,6 +315,13 @@ def test_curves_lie_between_their_lines(name: str) -> None:
     assert (apart.amax(1, keepdim=True) <= 1.3 * width + tiny).all()
 
 
+def test_the_lower_line_of_relu_cuts_off_the_smaller_side() -> None:
+    ends = Interval(torch.tensor([-1.0, -2.0, 1.0, -2.0]), torch.tensor([2.0, 1.0, 2.0, -1.0]))
+    lines = Leaky(0.0).lines(ends)
+    assert lines.low_slope.tolist() == [1.0, 0.0, 1.0, 0.0]
+    torch.testing.assert_close(lines.high_slope, torch.tensor([2 / 3, 1 / 3, 1.0, 0.0]))
+
+
 # ---- the whole call ----
 
 
@@ -339,6 +352,15 @@ def test_a_wrong_sample_is_not_certified() -> None:
     model, x = built("conv"), points(6, 2, 6, 6)
     wrong = (model(x).argmax(1) + 1) % 3
     assert not FULL.certify(model, x, wrong, threat(Linf(1e-6))).certified.any()
+
+
+def test_a_tie_is_not_certified() -> None:
+    model, x = nn.Linear(4, 3).eval(), points(3, 4)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    found = FULL.certify(model, x, torch.zeros(3).long(), threat(Linf(0.1)))
+    assert found.lower.tolist() == [0.0] * 3
+    assert not found.certified.any()
 
 
 def test_a_model_that_answers_otherwise_than_its_trace_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -130,6 +132,26 @@ def test_grad_align_is_the_formula_written_out_and_differentiated_twice() -> Non
         torch.testing.assert_close(mine, other)
 
 
+def test_averages_that_a_step_moves_are_not_those_that_the_regulariser_sees() -> None:
+    got, weight = batch(torch.float64), 3.0
+    norm = nn.BatchNorm1d(8, momentum=0.9).double()
+    norm(torch.randn(40, 8, generator=torch.Generator().manual_seed(0)).double() * 3 + 1)
+    model = net(torch.float64).insert(1, norm)
+    twin = copy.deepcopy(model)
+    loss = GradAlign(threat=THREAT, weight=weight)._objective(model, got)
+    ours = torch.autograd.grad(loss, list(model.parameters()))
+    near = THREAT.sample(got.x, Draws(got.seed, got.ids, "GradAlign"))
+    twin.eval()
+    pairs = zip(got.x, near, got.y, strict=True)
+    slopes = [(slope(twin, x, y), slope(twin, other, y)) for x, other, y in pairs]
+    bent = torch.stack([1 - cosine_similarity(a, b, dim=0, eps=1e-30) for a, b in slopes])
+    theirs = torch.autograd.grad(weight * bent.mean(), list(twin.parameters()))
+    x_adv = (got.x + 0.1 * torch.stack([a.detach().sign() for a, _ in slopes])).clamp(0, 1)
+    plain = torch.autograd.grad(cross_entropy(twin.train()(x_adv), got.y), list(twin.parameters()))
+    for mine, other, third in zip(ours, theirs, plain, strict=True):
+        torch.testing.assert_close(mine, other + third)
+
+
 def test_the_regulariser_moves_weights() -> None:
     model, got = net(torch.float64), batch(torch.float64)
     weights = list(model.parameters())
@@ -153,6 +175,23 @@ def test_a_gradient_of_zero_is_not_aligned_and_gives_no_nan() -> None:
     torch.autograd.gradcheck(
         cosine, tuple(torch.randn(3, 5, dtype=torch.float64, requires_grad=True) for _ in "ab")
     )
+
+
+class Steep(nn.Module):
+    """An infinite gradient in the first element, NaN in the second, where x is 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x[:, :1].sqrt(), (x[:, 1:2].square()).sqrt()
+        return torch.cat([first + second, x[:, 2:4]], 1)
+
+
+def test_a_gradient_that_is_not_finite_gives_a_point_that_is() -> None:
+    x = torch.full((4, 6), 0.5)
+    x[:, :2] = 0.0
+    plain = FastTraining(threat=THREAT, noise=0.0, step_size=1.0)
+    point = plain._one_step(Steep(), Batch(x, torch.ones(4).long(), range(4), 0))
+    assert point[:, 0].tolist() == pytest.approx([0.1] * 4)
+    assert point[:, 1].tolist() == [0.0] * 4
 
 
 class Hidden(nn.Module):

@@ -6,24 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
-from gradwarden.core.balls.linf import Linf
+from gradwarden.core.balls.l2 import L2
 from gradwarden.core.draws import Draws
 from gradwarden.core.threat import Threat
 from gradwarden.harden.trades import TRADES, divergence
 from gradwarden.harden.training import Batch
 
-THREAT = Threat(ball=Linf(0.1))
+# In L2, where the step keeps the gradient's direction; a box that stops nothing.
+THREAT = Threat(ball=L2(0.3), box=(-2.0, 3.0))
 
 
 def net() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).double()
 
 
 def batch() -> Batch:
     rng = torch.Generator().manual_seed(1)
     x, y = torch.rand(12, 6, generator=rng), torch.randint(3, (12,), generator=rng)
-    return Batch(x, y, range(30, 42), seed=9)
+    return Batch(x.double(), y, range(30, 42), seed=9)
 
 
 def test_the_divergence_is_that_of_torch_with_gradients_on_both_sides() -> None:
@@ -44,13 +45,13 @@ def written_out(model: nn.Module, got: Batch, steps: int) -> tuple[Tensor, Tenso
     points = []
     for x, step in zip(got.x, noise, strict=True):
         p = softmax(model(x[None]), 1).detach()
-        x_adv = (x + 0.001 * step).clamp(0, 1)
+        x_adv = x + 0.001 * step
         for _ in range(steps):
             x_adv = x_adv.detach().requires_grad_()
             q = log_softmax(model(x_adv[None]), 1)
             (grad,) = torch.autograd.grad(kl_div(q, p, reduction="sum"), x_adv)
-            x_adv = x_adv.detach() + 0.02 * grad.sign()
-            x_adv = x_adv.maximum(x - 0.1).minimum(x + 0.1).clamp(0, 1)
+            delta = x_adv.detach() + 0.15 * grad / grad.norm() - x
+            x_adv = x + delta / max(1.0, float(delta.norm()) / 0.3)
         points.append(x_adv)
     x_adv = torch.stack(points)
     model.train()
@@ -62,8 +63,8 @@ def written_out(model: nn.Module, got: Batch, steps: int) -> tuple[Tensor, Tenso
 def test_a_step_is_the_formula_written_out() -> None:
     model, twin, got = net(), net(), batch()
     for one in (model, twin):  # averages that are not those of a fresh net
-        one(torch.rand(50, 6, generator=torch.Generator().manual_seed(5)))
-    trainer = TRADES(threat=THREAT, steps=4, step_size=0.2)
+        one(torch.rand(50, 6, generator=torch.Generator().manual_seed(5)).double())
+    trainer = TRADES(threat=THREAT, steps=4, step_size=0.5)
     points: list[Tensor] = []
     model.register_forward_pre_hook(
         lambda module, args: points.append(args[0].detach()) if module.training else None

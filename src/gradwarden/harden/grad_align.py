@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn, optim
+from torch.func import functional_call
 
 from gradwarden.attack.gradient import usable
 from gradwarden.core.draws import Draws
@@ -89,7 +90,10 @@ class GradAlign:
     def _slope(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The input gradient [N, ...], itself differentiable in the weights."""
         x = x.detach().requires_grad_()
-        value = self.threat.goal.loss(model(x.clone()), y).sum()
+        # On copies of batch norm's averages: the step in train mode writes over them, unseen by
+        # autograd, before this graph is differentiated.
+        averages = {name: value.clone() for name, value in model.named_buffers()}
+        value = self.threat.goal.loss(functional_call(model, averages, (x.clone(),)), y).sum()
         if not value.requires_grad:
             return torch.zeros_like(x)
         (grad,) = torch.autograd.grad(value, x, create_graph=True, allow_unused=True)

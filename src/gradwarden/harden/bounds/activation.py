@@ -119,10 +119,10 @@ class GELU:
 
     def lines(self, at: Interval) -> Lines:
         """Parallel where it rises, with the least derivative; else constant."""
-        # It rises all over [low, high] only right of the bottom, where its derivative climbs to its
-        # maximum at sqrt 2 and falls after: the least is at an end.
+        # Left of the bottom the derivative is below 0, and the slope 0. Right of it the derivative
+        # climbs to its maximum at sqrt 2 and falls after: the least is at an end.
         least = torch.minimum(_gelu_slope(at.low), _gelu_slope(at.high))
-        return _parallel(least.where(at.low >= BOTTOM, 0.0), at, self.range(at))
+        return _parallel(least, at, self.range(at))
 
 
 BOTTOM = -0.7517915246935645  # where the derivative of GELU is 0
@@ -130,6 +130,7 @@ LOWEST = -0.16997120747990369  # GELU there
 
 
 def _gelu_slope(x: Tensor) -> Tensor:
+    """The derivative, or 0 where it falls."""
     density = torch.exp(-x.square() / 2) / math.sqrt(2 * math.pi)
     slope: Tensor = torch.special.ndtr(x) + x * density
     return slope.clamp(min=0)
