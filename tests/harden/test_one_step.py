@@ -188,7 +188,8 @@ class Steep(nn.Module):
 def test_a_gradient_that_is_not_finite_gives_a_point_that_is() -> None:
     x = torch.full((4, 6), 0.5)
     x[:, :2] = 0.0
-    plain = FastTraining(threat=THREAT, noise=0.0, step_size=1.0)
+    threat = Threat(ball=L2(0.1))
+    plain = FastTraining(threat=threat, noise=0.0, step_size=1.0)
     point = plain._one_step(Steep(), Batch(x, torch.ones(4).long(), range(4), 0))
     assert point[:, 0].tolist() == pytest.approx([0.1] * 4)
     assert point[:, 1].tolist() == [0.0] * 4
