@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,7 +236,7 @@ class NoneAbove:
     def relax(self, x_adv: Tensor, x: Tensor) -> Tensor:
         return x_adv
 
-    def repair(self, x_adv: Tensor, x: Tensor, near: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def repair(self, x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
         return x_adv
 
     def penalty(self, x_adv: Tensor, x: Tensor) -> Tensor:
