@@ -37,7 +37,7 @@ class GradAlign:
     """FGSM training plus `weight` (1 - cos(g(x), g(x + eta))), eta a random point of the ball.
 
     g is the input gradient of the goal's loss. Where the two point the same way the loss is about
-    linear in the ball, and one step of `step_size` radii is enough. Costs about 4 times plain
+    linear in the ball, and one step of `step_size` radii is enough. Costs about 5 times plain
     training, for it is differentiated twice: activations should have a second derivative, or be
     piecewise linear.
     """
