@@ -24,7 +24,7 @@ from gradwarden.zoo.sets import samples
 from gradwarden.zoo.store import WEIGHTS, Witnesses, digest, keep, load
 
 NAIVE: tuple[Attack, ...] = (FGSM(), PGD())  # who follows the model's own gradient, once
-LAST: tuple[Attack, ...] = (Square(queries=2000),)  # no gradient; for models that do not draw
+LAST: tuple[Attack, ...] = (Square(queries=5000),)  # no gradient; for models that do not draw
 DRAWS = 25  # of a model that draws: what most of them say
 BATCH = 100
 MOST_WITNESSES = 24

@@ -6,16 +6,18 @@ from torch import nn
 
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA
+from gradwarden.attack.budgets import WITH_GRADIENT
 from gradwarden.attack.eot import EOT
+from gradwarden.attack.fab import FAB
+from gradwarden.attack.square import Square
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.mask.surrogates import surrogates
 from gradwarden.zoo.adaptive import ToTheEnd
 from gradwarden.zoo.definition import Samples
 
-CASCADE: tuple[Attack, ...] = (
-    APGD(loss="margin"),
-    APGD(restarts=2),
-    APGD(loss="margin", targets=9),
+# The thorough budget, less what asks no gradient (the judge ends with that) or costs most for least.
+CASCADE: tuple[Attack, ...] = tuple(
+    attack for attack in WITH_GRADIENT["thorough"] if not isinstance(attack, FAB | Square)
 )
 
 
