@@ -104,11 +104,13 @@ def test_it_needs_no_torch(process: Any, tmp_path: Path) -> None:
 
 def test_it_follows_a_growing_file_until_interrupted(tmp_path: Path) -> None:
     path = written(tmp_path / "run.jsonl", row(1, 1.0))
+    # A shell's background job ignores the interrupt, and hands that on to what it starts.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     running = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "from gradwarden.cli.main import main; main()",
+            f"{heeds}from gradwarden.cli.main import main; main()",
             *("watch", str(path), "--every", "0.1"),
         ],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "FORCE_COLOR": "1"},
