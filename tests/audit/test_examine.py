@@ -239,3 +239,20 @@ def test_bad_input_is_one_sentence(change: dict[str, Any], says: str) -> None:
 def test_a_radius_of_zero_is_bad_input() -> None:
     with pytest.raises(BadInput, match="radius must be a finite number above 0"):
         Linf(0.0)
+
+
+def test_a_useful_stand_in_is_told_and_hides_nothing() -> None:
+    """A straight-through rounding: the finding must not lower the gap that "masked" needs."""
+
+    class Rounds(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + ((x * 7).round() / 7 - x).detach()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Rounds(), nn.Flatten(), nn.Linear(12, 3)).eval()
+    x = torch.rand(60, 3, 4)
+    y = model(x).argmax(1)
+    found = examine(model, x, y, Threat(ball=Linf(0.1)))
+    assert "straight-through" in {finding.check for finding in found.findings}
+    assert not any("stand-in" in reason for reason in found.reasons)
+    assert found.verdict != "masked"
