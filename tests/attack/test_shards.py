@@ -14,6 +14,7 @@ from gradwarden.attack.shards import Team, check_alike, team
 from gradwarden.core.errors import BadInput
 
 CODE = """
+import atexit
 import sys
 import torch
 import torch.distributed as dist
@@ -29,6 +30,7 @@ from gradwarden.core.threat import Threat
 torch.set_num_threads(1)
 where, rank, case = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{where}/{case}", rank=rank, world_size=2)
+atexit.register(dist.destroy_process_group)  # or gloo's threads may still run at exit, which aborts
 torch.manual_seed(0)
 net = nn.Sequential(nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 5)).eval()
 x = torch.rand(60, 20)
