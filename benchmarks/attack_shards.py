@@ -18,8 +18,9 @@ import torch
 import torch.distributed as dist
 
 from gradwarden.attack.evaluate import evaluate
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.provenance import environment
-from gradwarden.core.records import Ledger, from_json, to_json
+from gradwarden.core.records import from_json, to_json
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.tasks.digits_cnn import DigitsCNN
 

@@ -16,8 +16,9 @@ from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack
-from gradwarden.core.records import Ledger, from_json, to_json
+from gradwarden.core.records import from_json, to_json
 from gradwarden.core.threat import Threat
 
 THREAT = Threat(ball=Linf(0.1))

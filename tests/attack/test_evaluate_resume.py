@@ -18,8 +18,8 @@ from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput, StoreError
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack
-from gradwarden.core.records import Ledger
 from gradwarden.core.threat import Threat
 
 THREAT = Threat(ball=Linf(0.1))

@@ -22,8 +22,9 @@ from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.errors import BadInput
 from gradwarden.core.goal import Targeted
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack
-from gradwarden.core.records import Ledger, from_json, to_json
+from gradwarden.core.records import from_json, to_json
 from gradwarden.core.search import Attacked, Model
 from gradwarden.core.threat import Threat
 

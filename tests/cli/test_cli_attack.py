@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradwarden.core.records import Ledger, from_json
+from gradwarden.core.ledger_record import Ledger
+from gradwarden.core.records import from_json
 
 room = import_module("gradwarden.attack.evaluate")
 WORDS = ["--data", "data.npz", "--ball", "linf", "--radius", "1/10"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gradwarden.core.records import Examination, from_json
+from gradwarden.core.examination import Examination
+from gradwarden.core.records import from_json
 
 room = import_module("gradwarden.audit.examine")
 FILES = ["data.npz", "quits.py", "user_model.py", "wrong.py"]

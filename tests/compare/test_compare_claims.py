@@ -17,7 +17,7 @@ from gradwarden.compare.claims import (
 )
 from gradwarden.compare.claims.security import saved
 from gradwarden.compare.results import Defended, Result, Results, Trained
-from gradwarden.core.records import Answer
+from gradwarden.core.comparison import Answer
 
 SEEDS = range(5)
 

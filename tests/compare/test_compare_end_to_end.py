@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from gradwarden.cli.main import app
 from gradwarden.compare import quick
-from gradwarden.core.records import Comparison, from_json, to_json
+from gradwarden.core.comparison import Comparison
+from gradwarden.core.records import from_json, to_json
 from gradwarden.report import html
 
 

@@ -6,7 +6,8 @@ import pytest
 from made_up_runs import PLAIN, defended, grown, lost, trained
 
 from gradwarden.compare.results import Result, Results, as_result, both
-from gradwarden.core.records import Run, plain
+from gradwarden.core.comparison import Run
+from gradwarden.core.records import plain
 
 
 @pytest.mark.parametrize(

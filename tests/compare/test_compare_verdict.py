@@ -7,7 +7,7 @@ import pytest
 
 from gradwarden.compare.picks import QUICK
 from gradwarden.compare.verdict import TABLE, Rule, bottom_line, contender, holds, summary
-from gradwarden.core.records import Answer
+from gradwarden.core.comparison import Answer
 
 IDS = ("C0", "C1", "C2", "C3", "C4", "M1", "M2", "H2")
 SAID = ("supported", "refuted", "open", "not run")

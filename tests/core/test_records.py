@@ -10,15 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradwarden.core import records
+from gradwarden.core import comparison, display, examination, ledger_record, records
+from gradwarden.core.comparison import Comparison, Run
+from gradwarden.core.display import Row, Series
 from gradwarden.core.errors import BadInput
 from gradwarden.core.estimate import Estimate, proportion
-from gradwarden.core.records import Broken, Ledger, Origin, Row, Run, Series, from_json, to_json
+from gradwarden.core.examination import Examination
+from gradwarden.core.ledger_record import Broken, Ledger
+from gradwarden.core.records import Origin, from_json, to_json
 
 KINDS = [
     kind
-    for kind in vars(records).values()
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    for module in (records, display, ledger_record, examination, comparison)
+    for kind in vars(module).values()
+    if isinstance(kind, type)
+    and dataclasses.is_dataclass(kind)
+    and kind.__module__ == module.__name__
 ]
 FINITE_OR_NOT = st.floats(allow_nan=False)
 ESTIMATES = (
@@ -60,7 +67,7 @@ def values(kind: Any, depth: int = 3) -> st.SearchStrategy[Any]:
 
 
 def test_all_records_are_covered() -> None:
-    assert {Ledger, Run, records.Examination, records.Comparison} <= set(KINDS)
+    assert {Ledger, Run, Examination, Comparison, Origin, Row} <= set(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)

@@ -9,26 +9,12 @@ import zlib
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from gradwarden.core.comparison import Answer, Comparison, Contender, Point, Run
+from gradwarden.core.display import Figure, Gallery, Picture, Row, Series, Table
 from gradwarden.core.estimate import Estimate
-from gradwarden.core.records import (
-    Answer,
-    Broken,
-    Comparison,
-    Contender,
-    Examination,
-    Figure,
-    Finding,
-    Gallery,
-    Ledger,
-    Origin,
-    Picture,
-    Point,
-    Row,
-    Run,
-    Series,
-    Table,
-    Witness,
-)
+from gradwarden.core.examination import Examination, Gate, Witness
+from gradwarden.core.ledger_record import Broken, Ledger
+from gradwarden.core.records import Finding, Origin
 
 RATES = (8.0, 11.0, 16.0, 23.0, 32.0, 45.0)
 RADII = (0.0, 0.05, 0.1, 0.2)
@@ -390,7 +376,7 @@ def examination() -> Examination:
             Witness(sample=i, label=i % 10, predicted=(i + 3) % 10, attack="PGD", size=0.1)
             for i in range(20)
         ),
-        gates_not_run=("No black-box attack was run.",),
+        gates=(Gate(name="black box", state="not run", says="No black-box attack was run."),),
         origin=replace(ORIGIN, command="gradwarden audit models.py:defended --data digits.npz"),
     )
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from made_up import accuracy_by_radius, comparison, loss_by_rate, norms
 
-from gradwarden.core.records import Figure, Series
+from gradwarden.core.display import Figure, Series
 from gradwarden.report import axes, figures
 
 

@@ -13,8 +13,10 @@ import pytest
 from made_up import comparison, examination
 
 from gradwarden import report
+from gradwarden.core.comparison import Comparison
 from gradwarden.core.errors import BadInput, StoreError
-from gradwarden.core.records import Comparison, Examination, from_json
+from gradwarden.core.examination import Examination
+from gradwarden.core.records import from_json
 
 
 @pytest.mark.parametrize("suffix", [".html", ".json"])

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from made_up import answers, comparison, examination, hostile, loss_by_rate
 
+from gradwarden.core.comparison import Comparison, Point
+from gradwarden.core.display import Row, Table
 from gradwarden.core.errors import BadInput
-from gradwarden.core.records import Comparison, Examination, Point, Row, Table
+from gradwarden.core.examination import Examination
 from gradwarden.report import html
 
 NAMES = [

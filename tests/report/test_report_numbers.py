@@ -9,8 +9,8 @@ from itertools import combinations
 
 import pytest
 
+from gradwarden.core.display import Row, Table
 from gradwarden.core.estimate import Estimate
-from gradwarden.core.records import Row, Table
 from gradwarden.report import bars, numbers
 
 

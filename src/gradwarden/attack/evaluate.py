@@ -20,9 +20,10 @@ from gradwarden.attack.inputs import classes_of
 from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.referee import InDouble, in_double
 from gradwarden.attack.shards import team
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack, Progress
 from gradwarden.core.provenance import environment, sources
-from gradwarden.core.records import Finding, Ledger, Origin
+from gradwarden.core.records import Finding, Origin
 from gradwarden.core.search import Model
 from gradwarden.core.threat import Threat
 

@@ -25,8 +25,8 @@ from gradwarden.attack.shards import Team, check_alike, team
 from gradwarden.attack.table import Outcome, Table, outcome
 from gradwarden.core.errors import BadInput
 from gradwarden.core.goal import Strongest, predicts
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack, Progress
-from gradwarden.core.records import Ledger
 from gradwarden.core.search import Attacked, Model
 from gradwarden.core.threat import Threat
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradwarden.attack.referee import Judged
-from gradwarden.core.records import Broken, Ledger, Stage
+from gradwarden.core.ledger_record import Broken, Ledger, Stage
 from gradwarden.core.search import Attacked
 
 FROM_THE_START = Broken(attack="no attack", restart=0, forwards=0, backwards=0)

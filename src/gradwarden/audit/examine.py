@@ -28,9 +28,11 @@ from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.audit.verdict import Evidence, decide
 from gradwarden.core.errors import BadInput
 from gradwarden.core.estimate import mcnemar
+from gradwarden.core.examination import Examination, Gate, Witness
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack, Progress
 from gradwarden.core.provenance import environment, sources
-from gradwarden.core.records import Examination, Ledger, Origin, Witness
+from gradwarden.core.records import Origin
 from gradwarden.core.threat import Threat
 
 NOISE: tuple[Attack, ...] = (Noise(draws=20),)
@@ -143,7 +145,9 @@ def examine(
         naive_ledger=found.naive,
         adaptive_ledger=found.adaptive,
         witnesses=witnesses,
-        gates_not_run=NOT_RUN,
+        gates=tuple(
+            Gate(name=name, state="not run", says=f"No test of: {name}.") for name in NOT_RUN
+        ),
         origin=Origin(
             version=__version__,
             command=command,

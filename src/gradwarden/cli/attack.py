@@ -19,8 +19,8 @@ from gradwarden.core.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gradwarden.core.ledger_record import Ledger
     from gradwarden.core.protocols import Progress
-    from gradwarden.core.records import Ledger
     from gradwarden.core.threat import Threat
 
 

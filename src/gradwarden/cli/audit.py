@@ -14,7 +14,7 @@ from gradwarden.cli.arguments import VERDICTS, BallName
 from gradwarden.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from gradwarden.core.records import Examination
+    from gradwarden.core.examination import Examination
     from gradwarden.core.threat import Threat
 
 LISTED = 1  # the exit code where --fail-on lists the verdict

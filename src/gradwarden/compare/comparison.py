@@ -25,9 +25,11 @@ from gradwarden.compare.picks import QUICK, Picks
 from gradwarden.compare.results import Results
 from gradwarden.compare.store import Plan, Store
 from gradwarden.compare.verdict import CLIP, MASK, bottom_line, contender, summary
+from gradwarden.core.comparison import Answer, Comparison, Run
+from gradwarden.core.display import Row, Table
 from gradwarden.core.errors import BadInput, StoreError
 from gradwarden.core.provenance import environment
-from gradwarden.core.records import Answer, Comparison, Origin, Row, Run, Table
+from gradwarden.core.records import Origin
 
 TITLE = "Gradient clipping vs gradient masking"
 NAMED = 3  # files that a sentence names before it counts the rest

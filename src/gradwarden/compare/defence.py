@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,8 +17,8 @@ from gradwarden.clip.attach import attach
 from gradwarden.clip.rule import Rule
 from gradwarden.compare.results import Defended, as_result, both
 from gradwarden.core.balls.linf import Linf
-from gradwarden.core.errors import MissingExtra
-from gradwarden.core.records import Ledger
+from gradwarden.core.ledger_record import Ledger
+from gradwarden.core.pictures import png
 from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
@@ -166,22 +164,10 @@ def _pictures(
         predicted = [int(model(x_adv[i : i + 1]).argmax(1)) for i in chosen]
     return [
         {
-            "original": _png(x[i]),
-            "adversarial": _png(x_adv[i]),
+            "original": png(x[i]),
+            "adversarial": png(x_adv[i]),
             "label": int(y[i]),
             "predicted": label,
         }
         for i, label in zip(chosen, predicted, strict=True)
     ]
-
-
-def _png(image: Tensor) -> str:
-    """image [1, H, W] in [0, 1] -> base64 of a grey PNG."""
-    try:
-        from PIL import Image
-    except ImportError as why:
-        raise MissingExtra("pillow", "tasks") from why
-    grey = (image[0] * 255).round().to(torch.uint8)
-    file = io.BytesIO()
-    Image.fromarray(grey.numpy(), mode="L").save(file, format="PNG")
-    return base64.b64encode(file.getvalue()).decode()

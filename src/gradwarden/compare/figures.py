@@ -10,7 +10,7 @@ from gradwarden.compare.claims.words import ATTACK, TRAIN
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import SMOOTH, Defended, Grown, Results, Trained
-from gradwarden.core.records import Figure, Gallery, Picture, Series
+from gradwarden.core.display import Figure, Gallery, Picture, Series
 
 NONE = "no clipping"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from gradwarden.core.records import Run
+from gradwarden.core.comparison import Run
 
 TAIL = 0.1  # share of the training losses at the end that decides about divergence
 SMOOTH = 10  # steps over which the loss is averaged before it is compared with the target

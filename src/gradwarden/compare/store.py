@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradwarden.compare.job import Job, fingerprint, settings
+from gradwarden.core.comparison import Run
 from gradwarden.core.errors import BadInput, StoreError
 from gradwarden.core.files import write_atomically
 from gradwarden.core.provenance import combined, sources
-from gradwarden.core.records import Run, from_json, to_json
+from gradwarden.core.records import from_json, to_json
 
 
 class Plan(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gradwarden.core.records import Answer, Contender, Point
+from gradwarden.core.comparison import Answer, Contender, Point
 
 SUPPORTED, REFUTED, OPEN, NOT_RUN = "supported", "refuted", "open", "not run"
 ALONE = "supported alone"  # supported, but the claims that it depends on are not

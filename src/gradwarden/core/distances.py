@@ -10,9 +10,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradwarden.core.display import Series
 from gradwarden.core.errors import BadInput
 from gradwarden.core.estimate import Estimate, proportion
-from gradwarden.core.records import SCHEMA, Origin, Series
+from gradwarden.core.records import SCHEMA, Origin
 
 SLACK = 1e-5  # relative: what the referee allows a point to lie outside its ball
 POINTS = 200  # of a curve

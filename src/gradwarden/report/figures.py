@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradwarden.core.records import Figure, Row, Series, Table
+from gradwarden.core.display import Figure, Row, Series, Table
 from gradwarden.report import axes
 from gradwarden.report.numbers import number, percent, span
 

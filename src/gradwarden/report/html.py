@@ -13,9 +13,10 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from gradwarden.core.comparison import Comparison
 from gradwarden.core.errors import BadInput
+from gradwarden.core.examination import Examination
 from gradwarden.core.provenance import combined
-from gradwarden.core.records import Comparison, Examination
 from gradwarden.report import bars, numbers, view
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from gradwarden.core.display import Table
 from gradwarden.core.estimate import Estimate
-from gradwarden.core.records import Table
 
 MINUS = "\N{MINUS SIGN}"
 SHARE = "share "

@@ -15,8 +15,11 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gradwarden.core.comparison import Answer, Comparison, Point
+from gradwarden.core.display import Table
 from gradwarden.core.errors import BadInput
-from gradwarden.core.records import Answer, Comparison, Examination, Ledger, Point, Table
+from gradwarden.core.examination import Examination
+from gradwarden.core.ledger_record import Ledger
 from gradwarden.report import numbers
 
 # Symbol and colour; the word stands beside them, so neither is needed to read it.
@@ -62,7 +65,7 @@ def _examination(record: Examination) -> Group:
         _accuracies(record),
         *([_findings(record)] if record.findings else []),
         *(_item(f"replaced: {patch}") for patch in record.patches),
-        *(_item(f"not run: {gate}") for gate in record.gates_not_run),
+        *(_item(f"{gate.state}: {gate.says}") for gate in record.gates if gate.state != "green"),
         "",
         safe("A verdict is evidence, not proof.", "italic"),
     )

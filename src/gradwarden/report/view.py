@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gradwarden.core.records import Answer, Comparison, Gallery, Point
+from gradwarden.core.comparison import Answer, Comparison, Point
+from gradwarden.core.display import Gallery
 from gradwarden.report import bars, figures
 from gradwarden.report.figures import Drawn
 

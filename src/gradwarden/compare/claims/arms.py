@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gradwarden.compare.ladder import Ladder, Ladders
 from gradwarden.compare.picks import Picks
-from gradwarden.core.records import Row, Table
+from gradwarden.core.display import Row, Table
 
 MAIN = ("lstm", "SGD")  # the net and optimizer whose ladder of rates answers for C2 to C4
 

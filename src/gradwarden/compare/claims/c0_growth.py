@@ -9,8 +9,9 @@ import math
 
 from gradwarden.compare.claims.words import from_parts, judged, not_run, number, plain
 from gradwarden.compare.results import Grown, Results
+from gradwarden.core.comparison import Answer
+from gradwarden.core.display import Row, Table
 from gradwarden.core.estimate import paired_mean
-from gradwarden.core.records import Answer, Row, Table
 
 ID = "C0"
 CLAIM = "Gradients grow exponentially with sequence length and with depth."

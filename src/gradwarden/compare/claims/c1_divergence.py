@@ -10,8 +10,8 @@ from gradwarden.compare.claims.words import judged, not_run, points
 from gradwarden.compare.ladder import Ladder, Ladders, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results, Trained
+from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import paired_mean
-from gradwarden.core.records import Answer
 
 ID = "C1"
 CLAIM = "Clipping prevents divergence and NaN."

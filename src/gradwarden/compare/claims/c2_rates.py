@@ -14,8 +14,8 @@ from gradwarden.compare.claims.words import from_parts, judged, not_run, times
 from gradwarden.compare.ladder import Ladder, Rung, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
+from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer
 
 ID = "C2"
 CLAIM = "Clipping allows larger learning rates."

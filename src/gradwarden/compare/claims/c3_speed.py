@@ -13,8 +13,8 @@ from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results, Trained
+from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer
 
 ID = "C3"
 CLAIM = "Clipping makes training converge faster."

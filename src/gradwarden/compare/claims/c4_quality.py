@@ -9,8 +9,8 @@ from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
+from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
-from gradwarden.core.records import Answer
 
 ID = "C4"
 CLAIM = "Clipping does not compromise performance."

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gradwarden.compare.claims.security import ADAPTIVE, claim
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
-from gradwarden.core.records import Answer
+from gradwarden.core.comparison import Answer
 
 ID = "H2"
 CLAIM = "Control: adversarial training holds under the same test."

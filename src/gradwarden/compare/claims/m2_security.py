@@ -8,7 +8,7 @@ from __future__ import annotations
 from gradwarden.compare.claims.security import ADAPTIVE, claim
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
-from gradwarden.core.records import Answer
+from gradwarden.core.comparison import Answer
 
 ID = "M2"
 CLAIM = "Masking makes the model secure."

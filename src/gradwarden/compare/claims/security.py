@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from gradwarden.compare.claims.words import from_parts, judged, not_run, share
 from gradwarden.compare.results import Defended, Results
+from gradwarden.core.comparison import Answer
+from gradwarden.core.display import Row, Table
 from gradwarden.core.estimate import Estimate, mcnemar, proportion
-from gradwarden.core.records import Answer, Row, Table
 
 HALF = 0.5
 SMALLEST = 0.1  # ten points from one half

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from gradwarden.core.comparison import Answer
+from gradwarden.core.display import Table
 from gradwarden.core.estimate import Estimate, answer
-from gradwarden.core.records import Answer, Table
 
 TRAIN, ATTACK = "gradwarden compare lstm-text", "gradwarden compare digits-cnn"
 REPRODUCE = {"clipping": TRAIN, "masking": ATTACK, "hardening": ATTACK}  # by what a claim is about
