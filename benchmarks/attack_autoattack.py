@@ -32,8 +32,9 @@ from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.harden.noise_training import NoiseTraining
 from gradwarden.harden.trades import TRADES
-from gradwarden.tasks.digits import Split, digits
-from gradwarden.tasks.digits_cnn import DigitsCNN, Loader
+from gradwarden.tasks.digits import digits
+from gradwarden.tasks.digits_cnn import DigitsCNN
+from gradwarden.tasks.loader import Loader, Split
 from gradwarden.tasks.motion import motion
 
 HERE = Path(__file__).parent

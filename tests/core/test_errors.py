@@ -7,6 +7,7 @@ import pytest
 from gradwarden.core.errors import (
     BadInput,
     GradwardenError,
+    MissingData,
     MissingExtra,
     NonFiniteGradient,
     StoreError,
@@ -15,6 +16,7 @@ from gradwarden.core.errors import (
 ERRORS = [
     (BadInput("a"), ValueError),
     (MissingExtra("mlxtend", "tasks"), ImportError),
+    (MissingData("b.npz", "https://b"), FileNotFoundError),
     (NonFiniteGradient("b"), RuntimeError),
     (StoreError("c"), OSError),
 ]
@@ -38,3 +40,9 @@ def test_a_missing_extra_says_what_to_install() -> None:
     error = MissingExtra("mlxtend", "tasks")
     assert str(error) == "this needs the package 'mlxtend': pip install 'gradwarden[tasks]'"
     assert error.name == "mlxtend"
+
+
+def test_missing_data_say_which_file_and_from_where() -> None:
+    error = MissingData("b.npz", "https://b")
+    assert str(error).startswith("not run: needs b.npz from https://b; give its path")
+    assert (error.file, error.source) == ("b.npz", "https://b")

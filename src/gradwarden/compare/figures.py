@@ -152,9 +152,9 @@ def _curves(ladder: Ladder) -> Figure:
         series.append(Series(name=name, x=steps, y=tuple(mean), markers=False, group=rule or NONE))
     target = ladder.runs[0].target
     end = float(ladder.runs[0].steps)
-    series.append(
-        Series(name="target", x=(1.0, end), y=(target, target), dashed=True, markers=False)
-    )
+    if target is not None:
+        line = Series(name="target", x=(1.0, end), y=(target, target), dashed=True, markers=False)
+        series.append(line)
     return Figure(
         id="curves",
         title="Training loss, each arm at its best rate",

@@ -22,7 +22,7 @@ class Trained:
     rate: float
     seed: int
     steps: int  # planned
-    target: float  # training loss in nats
+    target: float | None  # training loss in nats; None where a loss does not tell
     losses: tuple[float, ...]
     norms: tuple[float, ...]
     thresholds: tuple[float, ...]
@@ -52,6 +52,8 @@ class Trained:
     @property
     def steps_to_target(self) -> int | None:
         """First step at which the mean of the last `SMOOTH` losses is at most the target."""
+        if self.target is None:
+            return None
         for end in range(SMOOTH, len(self.losses) + 1):
             if sum(self.losses[end - SMOOTH : end]) / SMOOTH <= self.target:
                 return end

@@ -15,7 +15,7 @@ from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.compare.results import Trained, as_result
 from gradwarden.core.errors import BadInput
-from gradwarden.tasks.lstm_text import LSTMText
+from gradwarden.tasks.task import TrainingTask
 
 OPTIMIZERS = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW}
 DIGITS = 5  # significant ones that are stored of each value in a series
@@ -25,7 +25,7 @@ DIGITS = 5  # significant ones that are stored of each value in a series
 class TrainingJob:
     """Initial weights and batches depend on the task and the seed alone, so arms are paired."""
 
-    of: LSTMText
+    of: TrainingTask
     optimizer: str
     rate: float
     rule: Rule[Any] | None
@@ -42,7 +42,7 @@ class TrainingJob:
 
     @property
     def arm(self) -> str:
-        return f"{self.of.cell}, {self.optimizer} {self.rate:g}, {self.rule or 'no clipping'}"
+        return f"{self.of.net}, {self.optimizer} {self.rate:g}, {self.rule or 'no clipping'}"
 
     def config(self) -> dict[str, Any]:
         return {
@@ -56,6 +56,10 @@ class TrainingJob:
     def roots(self) -> tuple[str, ...]:
         return (__name__, type(self.of).__module__, type(self.rule or MaxNorm).__module__)
 
+    def _warm(self, step: int) -> float:
+        """Share of the rate at `step`, which counts from 0."""
+        return min(1.0, (step + 1) / self.of.warmup) if self.of.warmup else 1.0
+
     def run(self) -> dict[str, Any]:
         """Ends early at the first non-finite loss or gradient, which no step follows."""
         model = self.of.model(self.seed)
@@ -64,7 +68,9 @@ class TrainingJob:
         guard = attach(optimizer, self.rule or MaxNorm(math.inf), model=model, on_nonfinite="skip")
         series: list[tuple[float, float, float, float]] = []
         broken: int | None = None
-        for step, batch in enumerate(islice(self.of.batches(self.seed), self.of.steps)):
+        for step, batch in enumerate(islice(self.of.batches(self.seed, model), self.of.steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate * self._warm(step)
             optimizer.zero_grad()
             loss = self.of.loss(model, batch)
             loss.backward()
@@ -78,7 +84,7 @@ class TrainingJob:
         losses, norms, thresholds, coefficients = zip(*series, strict=True) if series else [()] * 4
         return as_result(
             Trained(
-                net=self.of.cell,
+                net=self.of.net,
                 optimizer=self.optimizer,
                 rule="" if self.rule is None else repr(self.rule),
                 rate=self.rate,

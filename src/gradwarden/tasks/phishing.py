@@ -13,23 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gradwarden.core.tabular_features import Feature, Integer
+from gradwarden.tasks.loader import Split
 from gradwarden.tasks.packages import folder
 
 SPLITS = (750, 150, 350)  # train, validation, test
 LABEL = "is_phishing"
 
 
-class Split(NamedTuple):
-    x: Tensor  # [N, 9] float32, whole numbers
-    y: Tensor  # [N] int64, 1 is phishing
-
-
 class Phishing(NamedTuple):
     features: tuple[Feature, ...]
-    train: Split
+    train: Split  # x [N, 9], whole numbers; y 1 is phishing
     validation: Split
     test: Split
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gradwarden.core.tabular import Tabular
 from gradwarden.core.tabular_features import Feature, Integer, Real
+from gradwarden.tasks.loader import Split
 from gradwarden.tasks.packages import folder
 
 SPLITS = (0.7, 0.1, 0.2)  # train, validation, test
@@ -49,15 +49,10 @@ PANEL = (
 RELATIONS = ("abs(FTI - TT4 / T4U) <= 0.02 * FTI + 0.5", "pregnant + male <= 1")
 
 
-class Split(NamedTuple):
-    x: Tensor  # [N, 21] float32
-    y: Tensor  # [N] int64, 1 is ill
-
-
 class Thyroid(NamedTuple):
     features: tuple[Feature, ...]
     relations: tuple[str, ...]
-    train: Split
+    train: Split  # x [N, 21], y 1 is ill
     validation: Split
     test: Split
 
