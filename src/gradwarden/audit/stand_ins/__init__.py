@@ -1,0 +1,1 @@
+"""What may stand in for a module, or a model, whose own gradient is hidden."""
