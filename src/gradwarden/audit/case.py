@@ -6,12 +6,15 @@ there, so that a fault is found where it is and not everywhere before it.
 
 from __future__ import annotations
 
+import copy
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +47,7 @@ class Slope(NamedTuple):
 
     kind: str  # "none", "raises", "zero" (for some samples at least) or "nonzero"
     share: float  # of samples for which nothing usable arrives
+    why: str = ""  # what was raised, where something was
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,6 +86,31 @@ class Case:
 
         return truths(self)
 
+    @cached_property
+    def fine(self) -> Case | None:
+        """The same case in float64, or None where the model cannot be copied or refuses it."""
+        try:
+            twin = copy.deepcopy(self.model).double()
+            fine = replace(self, model=twin, x=self.x.double())
+            return fine if fine.calls else None
+        except Exception:  # noqa: BLE001 whatever a user's code raises
+            return None
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """[N, C] what the model answers."""
+        with quiet(self.x, self.seed), torch.no_grad():
+            answer: Tensor = self.model(self.x.clone())
+            return answer
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether the same input gets the same answer, but for rounding, from one call to the next."""
+        with quiet(self.x, self.seed), torch.no_grad():
+            some = [self.model(self.x.clone()) for _ in range(3)]
+        size = some[0].abs().amax().clamp(min=1e-12)
+        return all(bool((one - some[0]).abs().amax() <= 1e-4 * size) for one in some[1:])
+
     def slope(self, path: str) -> Slope | None:
         call = self.calls[path]
         if not floats((call.args, call.kwargs)) or not floats(call.output):
@@ -100,8 +129,11 @@ class Case:
         """Whether the module's output depends on its input: a constant hides no gradient."""
         if len(self.x) == 1:
             return True
-        with quiet(self.x, self.seed):
-            other = floats(self.again(path, lambda t: t.roll(1, 0) if t.ndim else t.clone()))
+        try:
+            with quiet(self.x, self.seed):
+                other = floats(self.again(path, lambda t: t.roll(1, 0) if t.ndim else t.clone()))
+        except Exception:  # noqa: BLE001 it refuses other inputs than its own
+            return True
         same = floats(self.calls[path].output)
         return any(not torch.equal(one, two) for one, two in zip(same, other, strict=True))
 
@@ -124,11 +156,27 @@ def innermost(paths: list[str]) -> list[str]:
 
 @contextmanager
 def quiet(x: Tensor, seed: int) -> Iterator[None]:
-    """The global generators are seeded inside, and go on afterwards as if nothing had happened."""
+    """The global generators are seeded inside, and go on afterwards as if nothing had happened.
+
+    Those of torch, NumPy and the standard library.
+    """
     devices = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed_of(seed, "audit"))
-        yield
+    number, plain, legacy = seed_of(seed, "audit"), random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(number)
+            random.seed(number)
+            np.random.seed(number % 2**32)
+            yield
+    finally:
+        random.setstate(plain)
+        np.random.set_state(legacy)
+
+
+def said(why: BaseException) -> str:
+    """The first line of an error's text, and its kind."""
+    text = str(why).strip().splitlines()
+    return f"{type(why).__name__}: {text[0]}" if text else type(why).__name__
 
 
 def floats(value: Any) -> list[Tensor]:
@@ -188,8 +236,8 @@ def _slope(module: nn.Module, call: Call) -> Slope:
             )
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError:
-        return Slope("raises", 1.0)
+    except Exception as why:  # noqa: BLE001 whatever a user's code raises when it is given a graph
+        return Slope("raises", 1.0, said(why))
     return _judged([grad for grad in grads if grad is not None])
 
 

@@ -10,7 +10,6 @@ what share of it the gradient foresees.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -65,21 +64,11 @@ def truths(case: Case) -> dict[str, Truth]:
 
     On a copy in float64, or on the model as it is where there can be none.
     """
-    fine = _fine(case)
-    here = case if fine is None else fine
-    share = ROUGH if fine is None else SMALL
+    here = case if case.fine is None else case.fine
+    share = ROUGH if case.fine is None else SMALL
     far = [_moved(here, number) for number in range(DIRECTIONS)]
     found = {path: _truth(here, path, far, share) for path in here.calls}
     return {path: truth for path, truth in found.items() if truth is not None}
-
-
-def _fine(case: Case) -> Case | None:
-    try:
-        twin = copy.deepcopy(case.model).double()
-        fine = replace(case, model=twin, x=case.x.double())
-        return fine if fine.calls else None
-    except (RuntimeError, TypeError, ValueError, AttributeError):
-        return None  # what cannot be copied, or has a dtype of its own
 
 
 def _moved(case: Case, number: int) -> Case:
@@ -93,22 +82,34 @@ def _truth(case: Case, path: str, far: Sequence[Case], share: float) -> Truth | 
     call = case.calls[path]
     if not _measurable(call, len(case.x)):
         return None
-    small, share_, length = [], [], []
     try:
-        with quiet(case.x, case.seed):
-            for number, other in enumerate(far):
-                whole = _step(case, path, call, other.calls[path], 1.0)
-                part = _step(case, path, call, other.calls[path], share)
-                share_.append(_ratio(whole))
-                length.append(_length(case, path, whole, number) / whole.size)
-                # Where the small step moves nothing, the large one's direction shows whether a
-                # change is foreseen all the same.
-                expected = _foreseen(case, path, part, whole.along)
-                phantom = part.still & ~whole.still & (expected.abs() > 0.1 * share * whole.size)
-                small.append(_ratio(part).masked_fill(phantom, float("inf")))
-    except (RuntimeError, KeyError, IndexError, TypeError):
-        return None  # it refuses the input by itself, a graph, or float64
-    return Truth(*(torch.stack(parts).nanmedian(0).values for parts in (small, share_, length)))
+        start = _Place(case, path, call)
+        rows = [
+            _direction(case, path, start, other.calls[path], share, number)
+            for number, other in enumerate(far)
+        ]
+    except Exception:  # noqa: BLE001 it refuses the input by itself, a graph, or float64
+        return None
+    return Truth(*(torch.stack(parts).nanmedian(0).values for parts in zip(*rows, strict=True)))
+
+
+def _direction(
+    case: Case, path: str, start: _Place, there: Call, share: float, number: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The three figures of `Truth` for one direction."""
+    whole = _Step(start, _Place(case, path, between(start.call, there, 1.0)))
+    part = _Step(start, _Place(case, path, between(start.call, there, share)))
+    small = part.ratio
+    if bool((part.still & ~whole.still).any()):
+        # Where the small step moves nothing, the large one's direction shows whether a change is
+        # foreseen all the same.
+        expected = part.foreseen(whole.along)
+        phantom = part.still & ~whole.still & (expected.abs() > 0.1 * share * whole.size)
+        small = small.masked_fill(phantom, float("inf"))
+    draws = Draws(case.seed, range(len(case.x)), "truth", "length", number)
+    told = [whole.foreseen(draws.normal(whole.along)) for _ in range(PROBES)]
+    length = torch.stack(told).square().mean(0).sqrt()
+    return small, whole.ratio, length / whole.size
 
 
 def _measurable(call: Call, n: int) -> bool:
@@ -128,72 +129,58 @@ def between(call: Call, other: Call, share: float) -> Call:
     return call._replace(args=mapped(call.args, move), kwargs=mapped(call.kwargs, move))
 
 
-class _Step(NamedTuple):
+class _Place:
+    """A module run once at one input, and its gradient there."""
+
+    def __init__(self, case: Case, path: str, call: Call) -> None:
+        self.call, self.leaves = call, list[Tensor]()
+        module = case.model.get_submodule(path)
+        with quiet(case.x, case.seed), torch.enable_grad():
+            args, kwargs = mapped(call.args, self._leaf), mapped(call.kwargs, self._leaf)
+            self.graph = floats(module(*args, **kwargs))[0]
+        self.output = self.graph.detach().clone()
+
+    def _leaf(self, tensor: Tensor) -> Tensor:
+        self.leaves.append(tensor.detach().clone().requires_grad_())
+        return self.leaves[-1].clone()  # which the module may write into
+
+    def slope(self, along: Tensor, change: Sequence[Tensor]) -> Tensor:
+        """[N] the gradient of the output along `along`, times a change of the inputs."""
+        slope = torch.zeros(len(along), dtype=along.dtype, device=along.device)
+        if not self.graph.requires_grad:
+            return slope
+        grads = torch.autograd.grad(
+            self.graph, self.leaves, along, retain_graph=True, allow_unused=True
+        )
+        for grad, step in zip(grads, change, strict=True):
+            if grad is not None:
+                slope = slope + (usable(grad) * step).flatten(1).sum(1)
+        return slope
+
+
+class _Step:
     """What a module does between two inputs."""
 
-    start: Call
-    end: Call
-    along: Tensor  # [N, ...] the output's change, of length 1
-    size: Tensor  # [N] its length
-    still: Tensor  # [N] bool: no change but rounding
-    foreseen: Tensor  # [N] the change along `along` that autograd foresees
+    def __init__(self, start: _Place, end: _Place) -> None:
+        self.ends = start, end
+        self.given = [to - at for at, to in zip(start.leaves, end.leaves, strict=True)]
+        self.given = [step.detach() for step in self.given]
+        change = (end.output - start.output).flatten(1)
+        self.size = change.norm(dim=1)  # [N] length of the output's change
+        self.still = self.size <= STILL * start.output.flatten(1).norm(dim=1)  # [N]: but rounding
+        least = torch.finfo(self.size.dtype).tiny
+        self.along = (change / self.size.clamp(min=least)[:, None]).view_as(end.output)
 
+    def foreseen(self, along: Tensor) -> Tensor:
+        """[N], by the mean of the gradients at both ends, so that a bend counts half."""
+        first, last = (end.slope(along, self.given) for end in self.ends)
+        return first.lerp(last, 0.5)
 
-def _step(case: Case, path: str, call: Call, there: Call, share: float) -> _Step:
-    end = between(call, there, share)
-    out = [_output(case, path, one) for one in (call, end)]
-    change = (out[1] - out[0]).flatten(1)
-    size = change.norm(dim=1)
-    still = size <= STILL * out[0].flatten(1).norm(dim=1)
-    along = (change / size.clamp(min=torch.finfo(size.dtype).tiny)[:, None]).view_as(out[0])
-    step = _Step(call, end, along, size, still, size)
-    return step._replace(foreseen=_foreseen(case, path, step, along))
-
-
-def _ratio(step: _Step) -> Tensor:
-    return (step.foreseen / step.size).masked_fill(step.still, float("nan"))
-
-
-def _length(case: Case, path: str, step: _Step, number: int) -> Tensor:
-    """[N] the length of the change foreseen, from its share along random directions."""
-    draws = Draws(case.seed, range(len(case.x)), "truth", "length", number)
-    told = [_foreseen(case, path, step, draws.normal(step.along)) for _ in range(PROBES)]
-    return torch.stack(told).square().mean(0).sqrt()
-
-
-def _foreseen(case: Case, path: str, step: _Step, along: Tensor) -> Tensor:
-    """[N], by the mean of the gradients at both ends, so that a bend counts half."""
-    ends = [_slope(case, path, at, step, along) for at in (step.start, step.end)]
-    return 0.5 * (ends[0] + ends[1])
-
-
-def _output(case: Case, path: str, call: Call) -> Tensor:
-    module = case.model.get_submodule(path)
-    with quiet(case.x, case.seed), torch.no_grad():
-        args, kwargs = mapped(call.args, torch.clone), mapped(call.kwargs, torch.clone)
-        return floats(module(*args, **kwargs))[0]
-
-
-def _slope(case: Case, path: str, at: Call, step: _Step, along: Tensor) -> Tensor:
-    """[N] the gradient of the output along `along`, taken at `at`, times the step."""
-    leaves: list[Tensor] = []
-
-    def leaf(tensor: Tensor) -> Tensor:
-        leaves.append(tensor.detach().clone().requires_grad_())
-        return leaves[-1].clone()  # which the module may write into
-
-    slope = torch.zeros(len(along), dtype=along.dtype, device=along.device)
-    with quiet(case.x, case.seed), torch.enable_grad():
-        module = case.model.get_submodule(path)
-        out = floats(module(*mapped(at.args, leaf), **mapped(at.kwargs, leaf)))[0]
-        if not out.requires_grad:
-            return slope
-        grads = torch.autograd.grad((out * along).sum(), leaves, allow_unused=True)
-    starts, ends = (floats((one.args, one.kwargs)) for one in (step.start, step.end))
-    for grad, start, end in zip(grads, starts, ends, strict=True):
-        if grad is not None:
-            slope = slope + (usable(grad) * (end - start)).flatten(1).sum(1)
-    return slope
+    @property
+    def ratio(self) -> Tensor:
+        """[N] the share of the output's change that autograd foresees along it."""
+        ratio: Tensor = self.foreseen(self.along) / self.size
+        return ratio.masked_fill(self.still, float("nan"))
 
 
 class Fault(NamedTuple):

@@ -25,6 +25,7 @@ class BatchCoupled:
 
     tolerance: float = 1e-3
     cure: ClassVar[str] = "nothing"
+    seeks: ClassVar[str] = "module"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         if len(case.x) < 2 or Stochastic().check(case):

@@ -21,6 +21,7 @@ class ExplodingGradient:
 
     threshold: float = 3.0
     cure: ClassVar[str] = "patch"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         fault = Fault(

@@ -21,6 +21,7 @@ class FlatGradient:
 
     threshold: float = 0.9
     cure: ClassVar[str] = "patch"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         fault = Fault(

@@ -22,6 +22,7 @@ class Jumps:
 
     threshold: float = 0.6
     cure: ClassVar[str] = "smooth"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         fault = Fault(

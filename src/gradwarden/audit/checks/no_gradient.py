@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradwarden.audit.case import Case, innermost, named
+from gradwarden.audit.case import Case, Slope, innermost, named
 from gradwarden.core.records import Finding
 
 
@@ -19,6 +19,7 @@ class NoGradient:
     """The innermost modules with no path from output to input, or whose pass with one raises."""
 
     cure: ClassVar[str] = "patch"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         faulty = [p for p, slope in case.slopes.items() if slope.share > 0.5 and case.depends(p)]
@@ -26,15 +27,16 @@ class NoGradient:
         for path in innermost(faulty):
             kind = case.slopes[path].kind
             if kind in ("none", "raises"):
-                found.append(_finding(path, named(case.model, path), kind))
+                found.append(_finding(path, named(case.model, path), case.slopes[path]))
         return tuple(found)
 
 
-def _finding(path: str, where: str, kind: str) -> Finding:
-    how = {
-        "none": "autograd finds no path from its output back to its input",
-        "raises": "it raises an error when its input carries a gradient",
-    }[kind]
+def _finding(path: str, where: str, slope: Slope) -> Finding:
+    how = "autograd finds no path from its output back to its input"
+    if slope.kind == "raises":
+        how = f"it raises an error when its input carries a gradient ({slope.why})"
+        if "numpy()" in slope.why:
+            how = "it leaves PyTorch for NumPy, which keeps no gradient"
     return Finding(
         check="no-gradient",
         module=path,

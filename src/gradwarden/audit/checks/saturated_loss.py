@@ -21,6 +21,7 @@ class SaturatedLoss:
 
     share: float = 0.05
     cure: ClassVar[str] = "margin"
+    seeks: ClassVar[str] = "module"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.share < 1.0:

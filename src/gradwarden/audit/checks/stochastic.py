@@ -24,6 +24,7 @@ class Stochastic:
     repeats: int = 5
     tolerance: float = 1e-4
     cure: ClassVar[str] = "nothing"
+    seeks: ClassVar[str] = "draw"
 
     def __post_init__(self) -> None:
         if self.repeats < 2:

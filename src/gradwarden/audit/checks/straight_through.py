@@ -21,6 +21,7 @@ class StraightThrough:
 
     threshold: float = 0.5
     cure: ClassVar[str] = "not needed"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         fault = Fault(

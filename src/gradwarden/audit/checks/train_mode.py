@@ -17,6 +17,7 @@ class TrainMode:
     """What it does to the answers, if anything, is another check's finding."""
 
     cure: ClassVar[str] = "not needed"
+    seeks: ClassVar[str] = "module"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         left = [path for path, module in case.model.named_modules() if module.training]

@@ -21,6 +21,7 @@ class WrongBackward:
 
     threshold: float = 0.5
     cure: ClassVar[str] = "patch"
+    seeks: ClassVar[str] = "ending"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         fault = Fault(

@@ -22,6 +22,7 @@ class ZeroGradient:
 
     share: float = 0.1
     cure: ClassVar[str] = "patch"
+    seeks: ClassVar[str] = "ending"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.share < 1.0:
