@@ -12,9 +12,7 @@ from typing import Any
 from gradwarden.core.comparison import Answer, Comparison, Contender, Point, Run
 from gradwarden.core.display import Figure, Gallery, Picture, Row, Series, Table
 from gradwarden.core.estimate import Estimate
-from gradwarden.core.examination import Examination, Gate, Witness
-from gradwarden.core.ledger_record import Broken, Ledger
-from gradwarden.core.records import Finding, Origin
+from gradwarden.core.records import Origin
 
 RATES = (8.0, 11.0, 16.0, 23.0, 32.0, 45.0)
 RADII = (0.0, 0.05, 0.1, 0.2)
@@ -317,67 +315,6 @@ def comparison() -> Comparison:
                 result={"bits": 2.6},
             ),
         ),
-    )
-
-
-def ledger(broken: int, attack: str) -> Ledger:
-    fell = Broken(attack=attack, restart=0, forwards=40, backwards=39)
-    return Ledger(
-        ids=tuple(range(200)),
-        clean=(True,) * 194 + (False,) * 6,
-        broken=(fell,) * broken + (None,) * (200 - broken),
-        attacks=(attack, "Noise()"),
-        forwards=8000,
-        backwards=7800,
-        seconds=12.3,
-    )
-
-
-def examination() -> Examination:
-    return Examination(
-        model="models.py:defended",
-        threat="Threat(ball=Linf(radius=0.1), box=(0.0, 1.0), goal=Untargeted())",
-        verdict="masked",
-        reasons=(
-            "The adaptive attack leaves 18.5 % where the naive one leaves 94 %.",
-            "The module 'squeeze' passes no gradient on all samples.",
-        ),
-        clean=Estimate(value=0.97, low=0.936, high=0.989, n=200),
-        noise=Estimate(value=0.965, low=0.929, high=0.986, n=200),
-        naive=Estimate(value=0.94, low=0.898, high=0.969, n=200),
-        adaptive=Estimate(value=0.185, low=0.134, high=0.246, n=200),
-        certified=None,
-        claim=0.9,
-        p_value=1e-40,
-        findings=(
-            Finding(
-                check="gradient",
-                module="features.squeeze",
-                value=0.0,
-                threshold=1e-12,
-                share=1.0,
-                why="No gradient passes this module.",
-                remedy="The attack replaced its backward by the identity (BPDA).",
-            ),
-            Finding(
-                check="noise beats gradient",
-                module=None,
-                value=0.06,
-                threshold=0.05,
-                share=0.06,
-                why="Random noise breaks samples that PGD does not.",
-                remedy="Give the attack the margin loss.",
-            ),
-        ),
-        patches=("features.squeeze: backward is the identity",),
-        naive_ledger=ledger(12, "PGD(steps=40)"),
-        adaptive_ledger=ledger(163, "PGD(steps=40, loss='margin')"),
-        witnesses=tuple(
-            Witness(sample=i, label=i % 10, predicted=(i + 3) % 10, attack="PGD", size=0.1)
-            for i in range(20)
-        ),
-        gates=(Gate(name="black box", state="not run", says="No black-box attack was run."),),
-        origin=replace(ORIGIN, command="gradwarden audit models.py:defended --data digits.npz"),
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import comparison, examination
+from made_up import comparison
+from made_up_audit import examination
 
 from gradwarden import report
 from gradwarden.core.comparison import Comparison
@@ -76,11 +77,15 @@ def test_a_report_is_written_without_torch_or_scipy(tmp_path: Path) -> None:
     code = """if True:
         import sys
         sys.modules |= {"torch": None, "scipy": None, "numpy": None}
-        from made_up import comparison, examination
+        from made_up import comparison
+        from made_up_audit import bare, examination
         from gradwarden import report
         report.write(comparison(), sys.argv[1] + "/index.html")
-        report.write(examination(), sys.argv[1] + "/audit.html")
+        report.write(bare(), sys.argv[1] + "/audit.html")
         report.terminal.render(comparison())
+        report.terminal.render(examination())
+        del sys.modules["scipy"], sys.modules["numpy"]  # intervals of a model that draws
+        report.write(examination(), sys.argv[1] + "/audit.html")
         """
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=env, timeout=60)

@@ -50,6 +50,12 @@ def test_percent_and_p_value() -> None:
     assert [numbers.p_value(p) for p in (1e-9, 0.0123, 1.0)] == ["p < 0.001", "p = 0.012", "p = 1"]
 
 
+def test_points() -> None:
+    shares = (0.55, 0.01, 0.095, 0.0, -0.02)
+    said = ["55 points", "1 point", "9.5 points", "0 points", "\u22122 points"]
+    assert [numbers.points(v).replace("\u00a0", " ") for v in shares] == said
+
+
 def test_effects_in_words() -> None:
     e = estimate(0.5, 0.693147, 0.9, bound="at least")
     assert numbers.effect(e, "log ratio") == "at least 0.693 log ratio"

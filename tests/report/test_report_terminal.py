@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_up import comparison, examination, hostile
+from made_up import comparison, hostile
+from made_up_audit import bare, examination
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -43,21 +44,33 @@ def test_a_claim_that_does_not_count_is_marked() -> None:
 
 
 def test_the_audit_has_verdict_accuracies_findings_and_the_caveat() -> None:
-    text = shown(examination())
+    text = shown(examination(), 300)
     record = examination()
-    words = ["MASKED", record.model, *record.reasons, "features.squeeze", "whole model"]
-    words += [
-        "replaced: features.squeeze",
-        "not run: No black-box",
-        "evidence, not proof",
-        "claimed",
-    ]
+    words = ["MASKED", record.model, *record.reasons, record.threat, "thorough budget"]
+    words += [w for f in record.findings for w in (f.why, f.kind, f.line, f.check)]
+    words += [f.remedy.split()[-1] for f in record.findings]
+    words += [w.by[:50] for w in record.removed] + ["55\u00a0points     34\u00a0%"]
+    words += [g.settle for g in record.gates] + [f"note: {note}" for note in record.notes]
+    words += ["whole model", "replaced: front.squeeze", "claimed", "black box         41"]
+    words += ["✗ black box, red: Square breaks", "· binarisation, not run: No bin"]
+    words += ["evidence, not proof", "18.5\u00a0%     13.4\u00a0% to 24.6\u00a0%"]
     assert [w for w in words if w not in text] == []
-    assert "18.5\u00a0%     13.4\u00a0% to 24.6\u00a0%" in text
+    assert "green" not in text
+    places = ["MASKED", "thorough", "Accuracy on", "Who removed", "Findings", "✗", "note:"]
+    assert [text.index(w) for w in places] == sorted(text.index(w) for w in places)
+
+
+def test_what_a_bare_audit_lacks_leaves_no_empty_table() -> None:
+    text = shown(bare())
+    assert "CONSISTENT" in text
+    absent = ("Who removed", "Findings", "claimed", "certified", "black box", "note:", "✗", "None")
+    assert [word for word in absent if word in text] == []
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
-@pytest.mark.parametrize("record", [comparison(), examination()], ids=["comparison", "audit"])
+@pytest.mark.parametrize(
+    "record", [comparison(), examination(), bare()], ids=["comparison", "audit", "bare"]
+)
 def test_no_line_is_wider_than_the_terminal(record: object, width: int) -> None:
     assert max(map(cell_len, shown(record, width).splitlines())) <= width
 

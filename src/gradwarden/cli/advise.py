@@ -48,7 +48,7 @@ def _shown(advice: Advice) -> RenderableType:
     from rich.table import Table
 
     from gradwarden.report.numbers import TIMES, number, percent
-    from gradwarden.report.terminal import safe
+    from gradwarden.report.screen import safe
 
     rule = "no rule" if advice.rule == "None" else advice.rule
     head = (

@@ -42,7 +42,7 @@ def replay(
     from rich.console import Console
 
     from gradwarden.clip.replay import replay as replay_of
-    from gradwarden.report.terminal import safe
+    from gradwarden.report.screen import safe
 
     model, loss = _made(factory)
     found = replay_of(dump, model, loss)

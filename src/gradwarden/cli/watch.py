@@ -92,7 +92,7 @@ class _Seen:
         from rich.table import Table
         from rich.text import Text
 
-        from gradwarden.report.terminal import safe
+        from gradwarden.report.screen import safe
 
         assert self.header is not None
         rule = "no rule" if self.header.rule == "None" else self.header.rule
@@ -112,7 +112,7 @@ class _Seen:
         from rich.text import Text
 
         from gradwarden.report.numbers import number, percent
-        from gradwarden.report.terminal import safe
+        from gradwarden.report.screen import safe
 
         last, n = self.rows[-1], len(self.rows)
         clipped = sum(r.clipped for r in self.rows) / n

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from gradwarden.core.comparison import Comparison
 from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
 from gradwarden.core.provenance import combined
-from gradwarden.report import bars, numbers, view
+from gradwarden.report import audit_view, bars, numbers, view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,21 +35,33 @@ def render(record: object) -> str:
             plots=bool(record.figures),
         )
     if isinstance(record, Examination):
-        return _filled("examination.html", record.origin.sources, record=record, plots=False)
+        return _filled(
+            "examination.html",
+            record.origin.sources,
+            page=audit_view.page(record),
+            record=record,
+            plots=bool(record.figures),
+            sheets=("style.css", "audit.css"),
+        )
     raise BadInput(
         f"there is no page for {type(record).__name__}, expected a Comparison or an Examination: "
         "write it as .json"
     )
 
 
-def _filled(template: str, sources: Mapping[str, str], **context: Any) -> str:
+def _filled(
+    template: str,
+    sources: Mapping[str, str],
+    sheets: Sequence[str] = ("style.css",),
+    **context: Any,
+) -> str:
     scripts = [_text("page.js"), _plotly()] if context["plots"] else [_text("page.js")]
     return (
         _environment()
         .get_template(template)
         .render(
             **context,
-            style=_text("style.css"),
+            style="\n".join(_text(sheet) for sheet in sheets),
             scripts=scripts,
             script_hashes=[_hash(script) for script in scripts],
             sources_hash=combined(dict(sources)),

@@ -37,7 +37,17 @@ def number(value: float, digits: int = 3) -> str:
 
 def percent(share: float) -> str:
     """A share in [0, 1] as "91.2 %"."""
-    return f"{100 * share:.1f}".removesuffix(".0").replace("-", MINUS) + f"{NBSP}%"
+    return f"{_hundredths(share)}{NBSP}%"
+
+
+def points(share: float) -> str:
+    """A difference of two shares as "1 point" or "12.5 points"."""
+    said = _hundredths(share)
+    return f"{said}{NBSP}point{'' if said == '1' else 's'}"
+
+
+def _hundredths(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0").replace("-", MINUS)
 
 
 def p_value(p: float) -> str:

@@ -1,17 +1,10 @@
-"""The same answers for a terminal, as Rich renderables.
-
-Every text of a record enters as `Text`, never as markup, and without control characters, so that a
-name cannot colour the screen, move the cursor or set a window's title.
-"""
+"""The same answers for a terminal, as Rich renderables."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -20,12 +13,12 @@ from gradwarden.core.display import Table
 from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
 from gradwarden.core.ledger_record import Ledger
-from gradwarden.report import numbers
+from gradwarden.report import audit_terminal, numbers
+from gradwarden.report.screen import heading, item, ruled, safe
 
 # Symbol and colour; the word stands beside them, so neither is needed to read it.
 ANSWERS = {"supported": ("✓", "green"), "refuted": ("✗", "red"), "open": ("○", "yellow")}
 NOT_RUN = ("·", "dim")
-VERDICTS = {"consistent": "green", "certified": "green", "masked": "red", "overstated": "red"}
 
 
 def render(record: object) -> RenderableType:
@@ -33,7 +26,7 @@ def render(record: object) -> RenderableType:
     if isinstance(record, Comparison):
         return _comparison(record)
     if isinstance(record, Examination):
-        return _examination(record)
+        return audit_terminal.examination(record)
     if isinstance(record, Ledger):
         return _ledger(record)
     raise BadInput(
@@ -44,30 +37,15 @@ def render(record: object) -> RenderableType:
 
 def _comparison(record: Comparison) -> Group:
     return Group(
-        _heading(record.title),
+        heading(record.title),
         *_points(record.summary),
         "",
         _answers(record.answers),
         "",
-        _heading("Bottom line"),
+        heading("Bottom line"),
         *_points(record.bottom_line),
         "",
         _table(record.seconds),
-    )
-
-
-def _examination(record: Examination) -> Group:
-    verdict = safe(record.verdict.upper(), f"bold {VERDICTS.get(record.verdict, 'yellow')}")
-    return Group(
-        Text.assemble(verdict, "  ", safe(record.model)),
-        *(_item(reason) for reason in record.reasons),
-        "",
-        _accuracies(record),
-        *([_findings(record)] if record.findings else []),
-        *(_item(f"replaced: {patch}") for patch in record.patches),
-        *(_item(f"{gate.state}: {gate.says}") for gate in record.gates if gate.state != "green"),
-        "",
-        safe("A verdict is evidence, not proof.", "italic"),
     )
 
 
@@ -76,14 +54,14 @@ def _ledger(record: Ledger) -> Group:
         safe(record.model, "bold"),
         _columns(record),
         _stages(record),
-        *(_item(f"{finding.why} {finding.remedy}") for finding in record.findings),
-        *(_item(note) for note in record.notes),
+        *(item(f"{finding.why} {finding.remedy}") for finding in record.findings),
+        *(item(note) for note in record.notes),
         safe("An upper bound: a stronger attack may leave less.", "italic"),
     )
 
 
 def _columns(record: Ledger) -> RichTable:
-    table = _ruled(f"Accuracy on {len(record.ids)} samples, 95 % intervals")
+    table = ruled(f"Accuracy on {len(record.ids)} samples, 95 % intervals")
     for column in ("", "Accuracy", "Interval"):
         table.add_column(column)
     rows = [("clean", record.clean_accuracy), ("under attack", record.accuracy)]
@@ -104,7 +82,7 @@ def _columns(record: Ledger) -> RichTable:
 
 
 def _stages(record: Ledger) -> RichTable:
-    table = _ruled("Attacks, in the order run")
+    table = ruled("Attacks, in the order run")
     table.add_column("Attack", overflow="fold")
     for column in ("Tried", "Broken", "Forwards", "Backwards", "Seconds"):
         table.add_column(column, justify="right")
@@ -116,7 +94,7 @@ def _stages(record: Ledger) -> RichTable:
 
 
 def _answers(answers: Iterable[Answer]) -> RichTable:
-    table = _ruled("The claims")
+    table = ruled("The claims")
     table.add_column("", no_wrap=True)
     table.add_column("Answer", no_wrap=True)
     table.add_column("Claim, what the runs say, effect with its 95 % interval", max_width=90)
@@ -141,34 +119,8 @@ def _flat(answers: Iterable[Answer]) -> Iterator[Answer]:
         yield from _flat(answer.parts)
 
 
-def _accuracies(record: Examination) -> RichTable:
-    table = _ruled(f"Accuracy on {record.adaptive.n} samples, 95 % intervals")
-    for column in ("", "Accuracy", "Interval"):
-        table.add_column(column)
-    rows = [("clean", record.clean), ("random noise", record.noise)]
-    rows += [("naive attack", record.naive), ("adaptive attack", record.adaptive)]
-    rows += [("certified", record.certified)] if record.certified else []
-    for name, estimate in rows:
-        ends = numbers.span(numbers.percent(estimate.low), numbers.percent(estimate.high))
-        table.add_row(name, numbers.percent(estimate.value), ends)
-    if record.claim is not None:
-        table.add_row("claimed", numbers.percent(record.claim), "")
-    return table
-
-
-def _findings(record: Examination) -> RichTable:
-    table = _ruled("Findings")
-    for column in ("Module", "Check", "Share", "Why, and what to do"):
-        table.add_column(column)
-    for f in record.findings:
-        module = "whole model" if f.module is None else f.module or "(root)"
-        why = safe(f"{f.why} {f.remedy}")
-        table.add_row(safe(module), safe(f.check), numbers.percent(f.share), why)
-    return table
-
-
 def _table(record: Table) -> RichTable:
-    table = _ruled(record.title)
+    table = ruled(record.title)
     for column, numeric in zip(record.columns, numbers.numeric(record), strict=True):
         table.add_column(safe(column), justify="right" if numeric else "left")
     for row in record.rows:
@@ -177,28 +129,5 @@ def _table(record: Table) -> RichTable:
     return table
 
 
-def _ruled(title: str) -> RichTable:
-    return RichTable(title=safe(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
-
-
 def _points(points: Iterable[Point]) -> list[RenderableType]:
-    return [_item(point.text, ", ".join(point.claims)) for point in points]
-
-
-def _item(text: str, claims: str = "") -> RenderableType:
-    line = safe(text)
-    if claims:
-        line.append("  ").append_text(safe(f"[{claims}]", "dim"))
-    return Padding(line, (0, 0, 0, 2), expand=False)
-
-
-def _heading(text: str) -> Text:
-    return safe(text, "bold")
-
-
-def safe(text: str, style: str = "") -> Text:
-    """`text` without control characters, never read as markup."""
-    kept = (
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs") else "\ufffd" for c in text
-    )
-    return Text("".join(kept), style=style)
+    return [item(point.text, ", ".join(point.claims)) for point in points]
