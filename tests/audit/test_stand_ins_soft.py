@@ -94,6 +94,10 @@ CLOSED: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         lambda x: nn.functional.one_hot((x * 4).long(), 4).float() @ TABLE,
         4 * torch.tensor([[-2.0, 2.0, 6.0, 6.0]]),
     ),
+    "columns of clamped numbers": (
+        lambda x: TABLE[(x * 4).long()[:, 1:].clamp(1, 2)],  # rows at 1, 2 and, from 3, 2
+        4 * torch.tensor([[0.0, 2.0, 6.0, 0.6]]),
+    ),
     "equal": (lambda x: (x == 0.5).float(), -APART * torch.exp(-0.5 * APART**2) / WIDTH),
     "unequal": (lambda x: (x != 0.5).float(), APART * torch.exp(-0.5 * APART**2) / WIDTH),
     "without a graph": (no_grad, -2 * BUMP),

@@ -67,12 +67,13 @@ class _Mode(TorchFunctionMode):
             given = given[1], given[0], given[2]
         if name == "getitem" and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
             return None
-        if name in TWINS:
-            try:
-                return TWINS[name](real, self.width, *given, **named)
-            except (RuntimeError, TypeError, IndexError):
-                return None  # a form of the call that the twin does not know
-        return soft_any(func, real, given, named) if _differ(args, given) else None
+        try:
+            soft = TWINS[name](real, self.width, *given, **named) if name in TWINS else None
+        except (RuntimeError, TypeError, IndexError):
+            return None  # a form of the call that the twin does not know
+        if soft is None and _differ(args, given):
+            return soft_any(func, real, given, named)
+        return soft
 
     def soft(self, value: Any) -> Any:
         """`value` with every tensor that has a carrier replaced by it."""

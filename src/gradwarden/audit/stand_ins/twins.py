@@ -118,7 +118,11 @@ def _masked_fill(real: Tensor, width: float, x: Tensor, mask: Tensor, value: Any
 def _clamped(real: Tensor, width: float, x: Tensor, *ends: Any, **named: Any) -> Tensor | None:
     """A tenth of the slope beyond the ends."""
     del width, ends, named
-    return LEAK * x + (1 - LEAK) * real if _carries(x) else None
+    if not _carries(x):
+        return None
+    if real.dtype.is_floating_point:
+        return LEAK * x + (1 - LEAK) * real
+    return x * torch.where(real == x.detach(), 1.0, LEAK)  # autograd has no slope to start from
 
 
 def _bins(real: Tensor, width: float, edges: Tensor, x: Any, **named: Any) -> Tensor | None:
