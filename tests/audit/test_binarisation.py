@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA, Surrogate
+from gradwarden.attack.double import Double
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
@@ -134,6 +135,15 @@ def test_what_follows_the_head_stays() -> None:
     saturated = nn.Sequential(net(), Code(lambda z: z * 1e4)).eval()
     assert outcome(saturated).asr <= 0.2
     assert outcome(saturated, PGD(steps=20, loss="margin")).asr >= 0.95
+
+
+def test_a_copy_of_the_model_meets_the_same_heads() -> None:
+    assert outcome(net(), Double(attack=FAST)).asr >= 0.95
+
+
+def test_an_attack_that_wants_the_own_classes_is_not_run() -> None:
+    whole = BPDA(attack=FAST, patches=(Surrogate("", net()),))
+    assert "refuses the model of two classes" in outcome(net(), whole).note
 
 
 def test_a_black_box_attack_is_tested_the_same_way() -> None:

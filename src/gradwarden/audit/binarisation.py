@@ -221,7 +221,7 @@ def _tested(points: _Points, attack: Attack, inner: int) -> Binarised:
         try:
             asr, passes = share(attack)
         except BadInput as why:
-            return _not_run(f"the attack takes no model of two classes ({why})")
+            return _not_run(f"the attack refuses the model of two classes ({why})")
         return Binarised(asr, share(Noise(draws=passes))[0], len(rows), note)
 
 

@@ -44,15 +44,24 @@ def find_head(model: nn.Module, x: Tensor, *, seed: int = 0) -> Head:
     return Head(None, "no linear layer was called whose output changes the logits")
 
 
+class _Hook:
+    """An object, so that a copy of the model calls the copy of what `replace` belongs to."""
+
+    def __init__(self, replace: Replace) -> None:
+        self.replace = replace
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
+    ) -> Tensor:
+        del module
+        return self.replace(_given(args, kwargs).flatten(1), out)
+
+
 @contextmanager
 def replaced(model: nn.Module, path: str, replace: Replace) -> Iterator[None]:
     """Within, `replace` says what the linear layer at `path` returns."""
-
-    def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Tensor:
-        del module
-        return replace(_given(args, kwargs).flatten(1), out)
-
-    handle = model.get_submodule(path).register_forward_hook(after, with_kwargs=True)
+    layer = model.get_submodule(path)
+    handle = layer.register_forward_hook(_Hook(replace), with_kwargs=True)
     try:
         yield
     finally:
