@@ -61,6 +61,6 @@ def _boundary(tried: Tried, far: Tensor) -> Tensor:
     near, x = torch.zeros(len(far), dtype=far.dtype, device=far.device), tried.problem.x
     for step in range(HALVINGS):
         ahead = near + 0.5 ** (step + 1)
-        stays = tried.margin(x + per_sample(ahead, x) * (far - x)) <= 0
+        stays = tried.margins([x + per_sample(ahead, x) * (far - x)])[0] <= 0
         near = torch.where(stays, ahead, near)
     return x + per_sample(near, x) * (far - x)

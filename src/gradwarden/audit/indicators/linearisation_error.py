@@ -44,6 +44,6 @@ class LinearisationError:
         """[K] at one random edge."""
         at, x, edge = tried.at_x["margin"], tried.problem.x, tried.corner(number)
         foreseen = ((edge - x) * at.grad).double().flatten(1).sum(1)
-        real = tried.margin(edge).double() - at.loss.double()
+        real = tried.margins([edge])[0].double() - at.loss.double()
         size = foreseen.abs() + real.abs()
         return torch.where(size > 0, (foreseen - real).abs() / size.clamp(min=1e-300), 0.0)

@@ -6,7 +6,7 @@ of it together costs about 400 forwards a sample, a backward counted as two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from gradwarden.core.threat import Threat
 
 T = TypeVar("T")
 REPEATS = 5  # forwards of the same samples
+CLOSE = 10  # points at most
 RADII = (1.0, 2.0, 4.0)  # of the threat's
 
 
@@ -106,12 +107,13 @@ class Tried:
         after, value, grad = self._quietly(lambda: climbed(self.blank, problem, at))
         return Slope(value, grad, after.backwards > 0)
 
-    def margin(self, at: Tensor) -> Tensor:
-        """[K] at points [K, ...]; one forward, and no gradient."""
+    def margins(self, points: Sequence[Tensor]) -> Tensor:
+        """[P, K] at each of P points [K, ...]; a model that draws goes on drawing."""
         problem = self.problem._replace(loss=loss_of(self.problem.threat.goal, "margin"))
+        tried = [problem.threat.repair(at, problem.x) for at in points]
 
         def ask() -> Tensor:
-            return problem.see(problem.ask(problem.threat.repair(at, problem.x))).loss
+            return torch.stack([problem.see(problem.ask(at)).loss for at in tried])
 
         with torch.no_grad():
             return self._quietly(ask)
@@ -133,6 +135,12 @@ class Tried:
         """What the model says of `points`, [draws, K] each; the loss is the margin."""
         problem = self.problem._replace(loss=loss_of(self.problem.threat.goal, "margin"))
         return self._quietly(lambda: about(problem, self.points))
+
+    @cached_property
+    def close(self) -> Tensor:
+        """[1 + CLOSE, K] margins at x and at random points of a hundredth of the ball."""
+        x, far = self.problem.x, self.points[:CLOSE]
+        return self.margins([x, *(x + 0.01 * (far - x))])
 
     def corner(self, number: int) -> Tensor:
         """[K, ...] the edge of the ball in a random direction."""
