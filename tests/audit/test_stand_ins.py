@@ -152,7 +152,7 @@ def test_a_fitted_net_breaks_what_the_gradient_alone_does_not(
     run: Callable[[Tensor], Tensor], shape: tuple[int, ...]
 ) -> None:
     case = behind(run, *shape)
-    found = fitted(case, "0", steps=120)
+    found = fitted(case, "0")
     assert found is not None
     assert found.fidelity > 0.5
     assert left(case) > 0.9
@@ -162,7 +162,7 @@ def test_a_fitted_net_breaks_what_the_gradient_alone_does_not(
 
 def test_a_module_that_draws_is_fitted_in_the_mean() -> None:
     case = behind(noisy, 12)
-    found = fitted(case, "0", steps=120)
+    found = fitted(case, "0")
     assert found is not None
     assert found.fidelity > 0.8  # of the mean; a single draw has a third of its variance from noise
 
@@ -300,7 +300,7 @@ def test_a_student_of_answers_alone_transfers_better_than_noise(
     torch.manual_seed(0)
     model, x = Code(run).eval(), torch.rand(64, 4)
     case = Case(model=model, x=x, y=model(x).argmax(1), threat=THREAT)
-    found = student(case, steps=150)
+    found = student(case)
     assert found is not None
     assert found.fidelity > 0.8
     assert found.queries > 64

@@ -20,12 +20,12 @@ from gradwarden.core.draws import seed_of
 COPIES = 12  # points nearby for each sample
 HELD_OUT = 3  # ... and those that only measure
 DRAWS = 8  # that the outputs of a module which draws are averaged over, to measure
-RATE = 0.01
-BATCH = 32
+RATE = 0.02
+BATCH = 16
 ENOUGH = 0.75  # R^2; below it a net that sees all places at once is tried too
 
 
-def fitted(case: Case, path: str, *, steps: int = 250) -> StandIn | None:
+def fitted(case: Case, path: str, *, steps: int = 150) -> StandIn | None:
     """The patch that sends the gradient of the module at `path` through a net that does the same.
 
     For one float tensor in and one out, one row a sample: images, series, vectors, from images or

@@ -25,7 +25,7 @@ HELD_OUT = 3
 DRAWS = 8  # that the answers of a model which draws are averaged over
 ENDS = 6.0  # scores further out, in typical deviations, say no more than that the model is sure
 FEW = 2  # answers for each class: fewer different rows are decisions, not scores
-BATCH = 64
+BATCH = 32
 
 
 class _Teacher:
@@ -50,7 +50,7 @@ class _Teacher:
         )
 
 
-def student(case: Case, *, steps: int = 250) -> StandIn | None:
+def student(case: Case, *, steps: int = 150) -> StandIn | None:
     """The patch that keeps the model's values and sends its gradient through a student of it.
 
     For x of images [N, C, H, W], series [N, C, T] or vectors [N, F] and answers [N, classes], be
