@@ -97,6 +97,13 @@ class Case:
             return None
 
     @cached_property
+    def edges(self) -> tuple[Case, ...]:
+        """The same samples at the edge of the ball, in random directions."""
+        from gradwarden.audit.truth import edges
+
+        return edges(self)
+
+    @cached_property
     def logits(self) -> Tensor:
         """[N, C] what the model answers."""
         with quiet(self.x, self.seed), torch.no_grad():

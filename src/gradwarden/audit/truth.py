@@ -31,6 +31,9 @@ BLIND = 0.1  # of the real change's length
 GUIDE = 0.3
 STILL = 1e-9  # of a change in relation to the output's size: below it nothing moved
 
+_Pulled = Sequence[Tensor | None]  # a gradient, one tensor an input
+_Told = tuple[Tensor, _Pulled]  # with the direction of the output that it is of
+
 
 class Truth(NamedTuple):
     """A foreseen change against the real one, the median of the directions; one row a sample.
@@ -66,27 +69,33 @@ def truths(case: Case) -> dict[str, Truth]:
     """
     here = case if case.fine is None else case.fine
     share = ROUGH if case.fine is None else SMALL
-    far = [_moved(here, number) for number in range(DIRECTIONS)]
-    found = {path: _truth(here, path, far, share) for path in here.calls}
+    found = {path: _truth(here, path, share) for path in here.calls}
     return {path: truth for path, truth in found.items() if truth is not None}
 
 
+def edges(case: Case) -> tuple[Case, ...]:
+    """The same case at the edge of the ball, in each of `DIRECTIONS` random directions."""
+    return tuple(_moved(case, number) for number in range(DIRECTIONS))
+
+
 def _moved(case: Case, number: int) -> Case:
-    """The same case at the edge of the ball, in a random direction."""
     draws = Draws(case.seed, range(len(case.x)), "truth", number)
     there = case.threat.step(case.x, draws.normal(case.x), 1.0, case.x)
     return replace(case, x=there)
 
 
-def _truth(case: Case, path: str, far: Sequence[Case], share: float) -> Truth | None:
+def _truth(case: Case, path: str, share: float) -> Truth | None:
     call = case.calls[path]
     if not _measurable(call, len(case.x)):
         return None
     try:
         start = _Place(case, path, call)
+        draws = Draws(case.seed, range(len(case.x)), "truth", "length")
+        probes = [draws.normal(start.output) for _ in range(DIRECTIONS)]
+        told = [(probe, start.pull(probe)) for probe in probes] * 2
         rows = [
-            _direction(case, path, start, other.calls[path], share, number)
-            for number, other in enumerate(far)
+            _direction(case, path, start, edge.calls[path], share, told[number : number + PROBES])
+            for number, edge in enumerate(case.edges)
         ]
     except Exception:  # noqa: BLE001 it refuses the input by itself, a graph, or float64
         return None
@@ -94,7 +103,7 @@ def _truth(case: Case, path: str, far: Sequence[Case], share: float) -> Truth | 
 
 
 def _direction(
-    case: Case, path: str, start: _Place, there: Call, share: float, number: int
+    case: Case, path: str, start: _Place, there: Call, share: float, told: Sequence[_Told]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The three figures of `Truth` for one direction."""
     whole = _Step(start, _Place(case, path, between(start.call, there, 1.0)))
@@ -106,9 +115,8 @@ def _direction(
         expected = part.foreseen(whole.along)
         phantom = part.still & ~whole.still & (expected.abs() > 0.1 * share * whole.size)
         small = small.masked_fill(phantom, float("inf"))
-    draws = Draws(case.seed, range(len(case.x)), "truth", "length", number)
-    told = [whole.foreseen(draws.normal(whole.along)) for _ in range(PROBES)]
-    length = torch.stack(told).square().mean(0).sqrt()
+    foreseen = [whole.foreseen(probe, pulled) for probe, pulled in told]
+    length = torch.stack(foreseen).square().mean(0).sqrt()
     return small, whole.ratio, length / whole.size
 
 
@@ -144,18 +152,13 @@ class _Place:
         self.leaves.append(tensor.detach().clone().requires_grad_())
         return self.leaves[-1].clone()  # which the module may write into
 
-    def slope(self, along: Tensor, change: Sequence[Tensor]) -> Tensor:
-        """[N] the gradient of the output along `along`, times a change of the inputs."""
-        slope = torch.zeros(len(along), dtype=along.dtype, device=along.device)
+    def pull(self, along: Tensor) -> _Pulled:
+        """The gradient of the output along `along`; None where it ends."""
         if not self.graph.requires_grad:
-            return slope
-        grads = torch.autograd.grad(
+            return [None for _ in self.leaves]
+        return torch.autograd.grad(
             self.graph, self.leaves, along, retain_graph=True, allow_unused=True
         )
-        for grad, step in zip(grads, change, strict=True):
-            if grad is not None:
-                slope = slope + (usable(grad) * step).flatten(1).sum(1)
-        return slope
 
 
 class _Step:
@@ -171,10 +174,19 @@ class _Step:
         least = torch.finfo(self.size.dtype).tiny
         self.along = (change / self.size.clamp(min=least)[:, None]).view_as(end.output)
 
-    def foreseen(self, along: Tensor) -> Tensor:
-        """[N], by the mean of the gradients at both ends, so that a bend counts half."""
-        first, last = (end.slope(along, self.given) for end in self.ends)
-        return first.lerp(last, 0.5)
+    def foreseen(self, along: Tensor, pulled: _Pulled | None = None) -> Tensor:
+        """[N], by the mean of the gradients at both ends, so that a bend counts half.
+
+        `pulled` is the one at the start, where it is known.
+        """
+        first, last = self.ends
+        pulls = (first.pull(along) if pulled is None else pulled), last.pull(along)
+        slope = torch.zeros_like(self.size)
+        for pull in pulls:
+            for grad, step in zip(pull, self.given, strict=True):
+                if grad is not None:
+                    slope = slope + (usable(grad) * step).flatten(1).sum(1)
+        return 0.5 * slope
 
     @property
     def ratio(self) -> Tensor:

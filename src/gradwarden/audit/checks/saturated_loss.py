@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.audit.case import Case, quiet
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
+
+STRETCH = 2.0  # times, from which a module is what makes logits large
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class SaturatedLoss:
         return (
             Finding(
                 check="saturated-loss",
-                module=None,
+                module=_stretches(case),
                 value=lost,
                 threshold=self.share,
                 share=lost,
@@ -48,3 +52,16 @@ class SaturatedLoss:
                 remedy="An attack must climb the margin of the logits.",
             ),
         )
+
+
+def _stretches(case: Case) -> str | None:
+    """The module that does nothing but make the logits larger, if there is one."""
+    for path, call in case.calls.items():
+        pair = call.plain
+        if not path or pair is None or not torch.equal(pair[1], case.logits):
+            continue
+        given, out = (tensor.double().flatten() for tensor in pair)
+        size = given.norm() * out.norm()
+        if bool((given @ out > 0.999 * size) & (out.norm() > STRETCH * given.norm())):
+            return path
+    return None

@@ -1,4 +1,4 @@
-"""Answers that change from call to call.
+"""Answers that change from call to call, whoever draws: torch, NumPy or the standard library.
 
 Source: Croce & Hein 2020 (AutoAttack), arXiv:2003.01690 and its randomised-defence flag.
 Differs: names the modules, and is relative to the size of the logits.
@@ -6,13 +6,18 @@ Differs: names the modules, and is relative to the size of the logits.
 
 from __future__ import annotations
 
+import math
+import pickle
+import random
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gradwarden.audit.case import Case, floats, innermost, quiet
+from gradwarden.audit.noise_ratio import signal_to_noise
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
 
@@ -23,7 +28,7 @@ class Stochastic:
 
     repeats: int = 5
     tolerance: float = 1e-4
-    cure: ClassVar[str] = "nothing"
+    cure: ClassVar[str] = "average"
     seeks: ClassVar[str] = "draw"
 
     def __post_init__(self) -> None:
@@ -39,7 +44,12 @@ class Stochastic:
             if not share:
                 return ()
             noisy = [path for path in case.calls if self._differs(case, path)]
+            noisy = noisy or [path for path in case.calls if _takes(case, path)]
         where: list[str | None] = [*innermost(noisy)] or [None]
+        ratio = signal_to_noise(case)
+        told = (
+            "" if math.isnan(ratio) else f" Its gradient's signal is {ratio:.2g} times its noise."
+        )
         return tuple(
             Finding(
                 check="stochastic",
@@ -48,8 +58,9 @@ class Stochastic:
                 threshold=self.tolerance,
                 share=share,
                 why="The same input gets different answers from call to call"
-                + (f", because module {path!r} draws at random." if path else "."),
-                remedy="An attack must average over the randomness, which this audit does not yet.",
+                + (f", because module {path!r} draws at random." if path else ".")
+                + told,
+                remedy="An attack must average the gradient over draws (EOT), and so must who judges it.",
             )
             for path in where
         )
@@ -57,6 +68,18 @@ class Stochastic:
     def _differs(self, case: Case, path: str) -> bool:
         first, second = floats(case.again(path)), floats(case.again(path))
         return any(_far(one, two, self.tolerance) for one, two in zip(first, second, strict=True))
+
+
+def _takes(case: Case, path: str) -> bool:
+    """Whether it takes random numbers: where no module by itself shows what they do."""
+    before = _states()
+    case.again(path)
+    return before != _states()
+
+
+def _states() -> tuple[object, ...]:
+    numbers = np.random.get_state(legacy=False)
+    return torch.get_rng_state().tolist(), random.getstate(), pickle.dumps(numbers)
 
 
 def _far(one: Tensor, two: Tensor, tolerance: float) -> bool:
