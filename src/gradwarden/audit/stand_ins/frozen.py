@@ -6,11 +6,6 @@ is fixed); Gao et al. 2022, arXiv:2206.09099 (few draws hide less than they seem
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,24 +28,12 @@ class Frozen(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, ...] -> logits [N, classes] of that draw."""
-        with quiet(x, seed_of(self.seed, "frozen")), _others_held(self.seed):
+        with quiet(x, seed_of(self.seed, "frozen")):
             logits: Tensor = self.model(x)
         return logits
 
     def __repr__(self) -> str:
         return f"Frozen(seed={self.seed})"
-
-
-@contextmanager
-def _others_held(seed: int) -> Iterator[None]:
-    arrays, numbers = np.random.get_state(), random.getstate()
-    np.random.seed(seed_of(seed, "frozen") % 2**32)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(arrays)
-        random.setstate(numbers)
 
 
 def frozen(model: nn.Module, x: Tensor, *, seed: int = 0) -> Frozen | None:
