@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
-from gradwarden.audit.curve import MOST, curve
+from gradwarden.audit.curve import ENDLESS, MOST, curve
 from gradwarden.audit.radii import covers, resized
 from gradwarden.core.balls.l0 import L0
 from gradwarden.core.balls.l1 import L1
@@ -129,10 +129,17 @@ def test_a_box_without_end_is_never_covered() -> None:
     endless = Threat(ball=Linf(0.001), box=(-math.inf, math.inf))
     found = curve(Threshold().eval(), *data(), endless, PGD(steps=10, step_size=0.3))
     assert found.series is not None
-    assert found.series.x[-1] == pytest.approx(0.001 * MOST)
+    assert found.series.x[-1] == pytest.approx(0.001 * ENDLESS)
     assert not found.whole
     assert "does not cover the box" in found.note
     assert not found.reaches_chance
+
+
+def test_a_box_with_ends_is_covered_from_however_near() -> None:
+    found = curve(Threshold().eval(), *data(), Threat(ball=Linf(0.001)), PGD(steps=3))
+    assert found.whole
+    assert found.series is not None
+    assert found.series.x[-1] < 0.001 * MOST
 
 
 def test_fixed_features_are_named() -> None:
@@ -170,7 +177,7 @@ def test_whole_elements() -> None:
 
 
 def test_what_covers_a_box() -> None:
-    x = torch.tensor([[0.5, 0.5], [0.2, 0.5]])
+    x = torch.tensor([[0.5, 0.5], [0.8, 0.5]])
     assert covers(Threat(ball=Linf(0.8)), x)
     assert not covers(Threat(ball=Linf(0.79)), x)
     assert not covers(Threat(ball=Linf(5.0), box=(0.0, math.inf)), x)

@@ -92,6 +92,10 @@ NONE = [
         lambda: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, 4), nn.Flatten()),
     ),
     (
+        "not one row a sample",
+        lambda: Net(lambda ls, x: torch.stack([ls["a"](x[0])] * len(x)), a=nn.Linear(6, 3)),
+    ),
+    (
         "what follows 'layers.a' decides too",
         lambda: Net(lambda ls, x: ls["a"](x).relu() @ torch.ones(4, 3).triu(), a=nn.Linear(6, 4)),
     ),

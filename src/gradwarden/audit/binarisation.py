@@ -6,8 +6,8 @@ stays as it is, with whatever it hides. An attack that misses such points proves
 
 Source: Zimmermann et al. 2022, arXiv:2206.13991, sec. 3.
 Differs: the layer is found by itself; the widest margin stands for logistic regression; logits are
-scaled to a median margin of 1; all samples are attacked at once. Of a model that draws, the edge
-point's features are a mean over draws, and success is what most draws say.
+scaled to a median margin of 1; all samples are attacked at once. Of a model that draws, the
+features are means over draws, and success is what most draws say.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _Points(NamedTuple):
         return torch.cat([here[:, None], grouped], 1).flatten(0, 1)
 
     def features(self, points: Tensor) -> Tensor:
-        """[K, F] in float64, at the head's input."""
+        """[K, F] in float64, at the head's input; the mean over the draws."""
         seen: list[Tensor] = []
 
         def keep(features: Tensor, out: Tensor) -> Tensor:
@@ -135,14 +135,16 @@ class _Points(NamedTuple):
             return out
 
         with torch.no_grad(), replaced(self.model, self.path, keep):
-            for some in points.split(self.batch_size):
-                self.model(some.clone())
-        return torch.cat(seen)
+            for _ in range(self.draws):
+                for some in points.split(self.batch_size):
+                    self.model(some.clone())
+        return torch.cat(seen).view(self.draws, len(points), -1).mean(0)
 
     def separated(self, edge: Tensor, inner: int) -> Separated:
         """The binary head of every sample."""
-        one = torch.stack([self.features(edge) for _ in range(self.draws)]).mean(0)
-        together = max(1, AT_ONCE // ((1 + inner) * max(1 + inner, self.width)))
+        one = self.features(edge)
+        widest = max(1 + inner, self.width, self.x[0].numel())
+        together = max(1, AT_ONCE // ((1 + inner) * widest))
         parts = []
         for rows in torch.arange(len(self.x)).split(together):
             many = self.features(self.inside(rows.tolist(), inner))

@@ -25,13 +25,15 @@ from gradwarden.core.search import Model
 from gradwarden.core.threat import Threat
 
 FIRST = (0.25, 0.5, 1.0)  # of the radius; then it doubles
-MOST = 64.0  # the last, where nothing bounds the box
+MOST = 4096.0  # the last, unless the box is covered before
+ENDLESS = 64.0  # ... of a box that has no end
 
 
 class Curve(NamedTuple):
     """Accuracy at each radius, and what it must fall to for the attack to be believed."""
 
     series: Series | None  # in units of the ball; None: not run, see `note`
+    here: Estimate | None  # at the threat's own radius
     last: Estimate | None  # at the largest radius
     chance: float  # what a constant answer gets
     whole: bool  # that radius leaves nothing of the box out
@@ -65,13 +67,13 @@ def curve(
     logits = clean_logits(model, x, y, threat, range(len(x)), batch_size)
     rows = _losable(threat, y, logits.shape[1]).nonzero()[:, 0][:samples]
     if not len(rows):
-        return Curve(None, None, 0.0, False, "Not run: the goal concerns no sample.")
+        return Curve(None, None, None, 0.0, False, "Not run: the goal concerns no sample.")
     x, y = x[rows], y[rows]
     chance = float(y.bincount().amax()) / len(y)
     sizes = list(_sizes(threat, x))
     if not sizes:
         note = f"Not run: {threat.ball!r} has no other sizes."
-        return Curve(None, None, chance, covers(threat, x), note)
+        return Curve(None, None, None, chance, covers(threat, x), note)
     left = torch.arange(len(x), device=x.device)
     accuracies = []
     for wide in sizes:
@@ -84,7 +86,9 @@ def curve(
         accuracies.append(proportion(len(left), len(x)))
     whole = covers(sizes[-1], x)
     series = _series(name, [float(wide.ball.radius) for wide in sizes], accuracies)
-    return Curve(series, accuracies[-1], chance, whole, _note(threat, x, sizes[-1], whole))
+    own = [wide.ball.radius for wide in sizes].index(threat.ball.radius)
+    note = _note(threat, x, sizes[-1], whole)
+    return Curve(series, accuracies[own], accuracies[-1], chance, whole, note)
 
 
 def _losable(threat: Threat, y: Tensor, classes: int) -> Tensor:
@@ -96,14 +100,14 @@ def _losable(threat: Threat, y: Tensor, classes: int) -> Tensor:
 
 def _sizes(threat: Threat, x: Tensor) -> Iterator[Threat]:
     """Balls that grow, up to the first that covers all that x [N, ...] may become."""
-    factors, seen = list(FIRST), set()
-    while factors[-1] < MOST:
+    ended = all(bool(end.isfinite().all()) for end in threat.ends(x))
+    factors = list(FIRST)
+    while factors[-1] < (MOST if ended else ENDLESS):
         factors.append(2 * factors[-1])
     for factor in factors:
         wide = resized(threat, factor)
-        if wide is None or wide.ball.radius in seen:  # whole numbers of elements
+        if wide is None:  # fewer than one element
             continue
-        seen.add(wide.ball.radius)
         yield wide
         if factor >= 1.0 and covers(wide, x):
             return

@@ -129,7 +129,7 @@ def _judged(model: nn.Module, x: Tensor, call: _Call, seed: int) -> Head:
     path, given, out = call.path, call.given, call.output
     if call.times > 1:
         return Head(None, f"the last linear layer, {path!r}, is called {call.times} times")
-    if len(given) != len(x) or given[0].numel() != given.shape[1]:
+    if given.ndim < 2 or len(given) != len(x) or given[0].numel() != given.shape[1]:
         shape = list(given.shape)
         return Head(None, f"the last linear layer, {path!r}, takes {shape}, not one row a sample")
     if not _decides(model, x, call, seed):
