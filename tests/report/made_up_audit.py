@@ -279,7 +279,7 @@ def findings() -> tuple[Finding, ...]:
             why="In module 'front.squeeze' the gradient ends: its output does not depend on it.",
             remedy="The attack replaced its backward by the identity (BPDA).",
             kind="BitSqueeze",
-            line="models.py:31",
+            line="models.py:34",
         ),
         Finding(
             check="straight-through",

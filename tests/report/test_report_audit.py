@@ -131,8 +131,14 @@ def test_each_fall_starts_where_the_one_before_ended() -> None:
     page = audit_view.page(examination())
     tops = [round(fall.left + fall.taken, 2) for fall in page.falls]
     assert tops == [97.0, *(fall.left for fall in page.falls[:-1])]
-    assert page.falls[2].anchor == "module-front-squeeze"
-    assert {fall.anchor for fall in page.falls} == {"module-front-squeeze", ""}
+
+
+def test_a_fall_names_its_module_where_its_sentence_does_not() -> None:
+    named, silent = "through module 'front.squeeze' as if it were the identity", "straight through"
+    fall = examination().removed[2]
+    for by, links in ((named, 0), (silent, 1)):
+        page = html.render(replace(examination(), removed=(replace(fall, by=by),), findings=()))
+        assert page.count('href="#module-front-squeeze"') == links
 
 
 # ---- indicators ----

@@ -65,6 +65,7 @@ def test_what_a_bare_audit_lacks_leaves_no_empty_table() -> None:
     assert "CONSISTENT" in text
     absent = ("Who removed", "Findings", "claimed", "certified", "black box", "note:", "✗", "None")
     assert [word for word in absent if word in text] == []
+    assert "black box " in shown(replace(examination(), certified=None, gates=()))
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])

@@ -25,7 +25,6 @@ class Fall:
     removed: Removed
     left: float
     taken: float
-    anchor: str  # of the module in the chain; "" where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ def page(record: Examination) -> Page:
         tone=TONES.get(record.verdict, "is-open"),
         chain=tuple(chain.stretches(nodes)),
         chain_says=chain.says(nodes),
-        falls=tuple(_fall(removed, places) for removed in record.removed),
+        falls=tuple(map(_fall, record.removed)),
         figures=tuple(figures.draw(f, anchors.new("figure", f.id), order) for f in record.figures),
         gates_say=_gates_say(record),
         anchors=places,
@@ -86,12 +85,11 @@ def _limits(record: Examination) -> tuple[str, ...]:
 # ---- decomposition, gates ----
 
 
-def _fall(removed: Removed, places: dict[str, str]) -> Fall:
+def _fall(removed: Removed) -> Fall:
     return Fall(
         removed=removed,
         left=round(100 * removed.accuracy.value, 2),
         taken=round(100 * removed.points, 2),
-        anchor="" if removed.module is None else places.get(removed.module, ""),
     )
 
 
