@@ -79,6 +79,11 @@ FOUND: list[tuple[str, Callable[[], nn.Module], Head]] = [
         Head("layers.last", "", 3, 6),
     ),
     (
+        "rounding behind it",
+        lambda: Net(lambda ls, x: ls["last"](x).round(), last=nn.Linear(6, 3)),
+        Head("layers.last", "", 3, 6),
+    ),
+    (
         "one logit",
         lambda: Binary(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))),
         Head("model.2", "", 1, 8),

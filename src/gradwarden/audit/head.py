@@ -150,7 +150,7 @@ def _decides(model: nn.Module, x: Tensor, call: _Call, seed: int) -> bool:
 
         def put(features: Tensor, out: Tensor, swap: Tensor = swap) -> Tensor:
             del features
-            return pair((2 * swap - 1).to(out), out)
+            return pair((2 * swap - 1).to(out) * 2 * (1 + out.abs().amax()), out)
 
         try:
             logits = _answer(model, x, call.path, put, seed)
