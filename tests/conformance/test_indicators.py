@@ -234,6 +234,7 @@ ROWS = [
     Row(IncompleteOptimisation(), "flat", lambda: front(killed), False),
     Row(TransferFailure(), "noise", lambda: front(lambda x: noisy(noisy(x))), True),
     Row(TransferFailure(), "batch mean", lambda: front(lambda x: x - x.mean(0)), True),
+    Row(TransferFailure(), "into benign points", passing, False, radius=0.1),
     Row(UnconstrainedFailure(), "zero backward", lambda: front(killed), True),
     Row(Randomised(), "noise", lambda: front(noisy), True),
     Row(ProbabilityOutput(), "softmax", lambda: end(lambda z: z.softmax(1)), True),
