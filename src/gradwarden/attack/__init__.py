@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gradwarden.attack.carlini_wagner import CarliniWagner as CarliniWagner
     from gradwarden.attack.ddn import DDN as DDN
     from gradwarden.attack.distances import minimum_norm as minimum_norm
+    from gradwarden.attack.double import Double as Double
     from gradwarden.attack.eot import EOT as EOT
     from gradwarden.attack.evaluate import evaluate as evaluate
     from gradwarden.attack.evolution import Evolution as Evolution
@@ -34,5 +35,6 @@ if TYPE_CHECKING:
     from gradwarden.attack.spsa import SPSA as SPSA
     from gradwarden.attack.square import Square as Square
     from gradwarden.attack.straight_through import StraightThrough as StraightThrough
+    from gradwarden.attack.transfer import Transfer as Transfer
 
 __all__, __getattr__, __dir__ = lazy(__name__)

@@ -1,94 +1,124 @@
-"""Finds what hides a model's gradient and picks patches that give it back.
+"""Finds what hides a model's gradient and the route of an attacker who gets to it all the same.
 
 Source: Yao et al. 2021, arXiv:2102.11860 (search for adaptive attacks); Tramer et al. 2020,
 arXiv:2002.08347.
-Differs: the search is led by measured faults, one module at a time, and needs no rewritten model.
+Differs: the search is led by measured faults, one module at a time, and needs no rewritten model;
+each part of the route is chosen by what a short search along it breaks.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gradwarden.attack.bpda import BPDA, Surrogate
-from gradwarden.attack.pgd import PGD
-from gradwarden.attack.straight_through import StraightThrough
-from gradwarden.audit.case import Call, Case
+from gradwarden.attack.bpda import Surrogate
+from gradwarden.audit.budgets import BUDGETS, Budget
+from gradwarden.audit.case import Case, within
 from gradwarden.audit.check import Check
+from gradwarden.audit.diagnose import diagnose
+from gradwarden.audit.noise_ratio import signal_to_noise
+from gradwarden.audit.probe import Probe, Score
+from gradwarden.audit.proposals import cheap, learnt
+from gradwarden.audit.route import Route
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.core.records import Finding
 from gradwarden.core.threat import Threat
 
 ROUNDS = 12  # patches at most; a model with more walls than that stays unresolved
-ALIKE = 0.5  # correlation of a module's input and output that makes the identity a stand-in
-PROBE = PGD(steps=10, step_size=0.25, loss="margin")
+LEAST_DRAWS = 10
+ENOUGH = 0.9  # share of the probed samples with which no further stand-in is looked for
+GAIN = 0.03  # share of the probed samples that a further part must break to be taken
+CHANGES = 4  # parts that are added, or exchanged, once every wall is open
+REACH = (0.25, 0.75)  # neighbourhoods to average over, in shares of the way to the ball's edge
 
 
 class Adapted(NamedTuple):
     """What was found, and what an attack does about it."""
 
     findings: tuple[Finding, ...]
-    patches: tuple[Patch, ...]
+    route: Route
     open: tuple[Finding, ...]  # those of `findings` that nothing was done about
-    status: str  # "nothing hidden", "patched", "margin" or "unresolved"
+    hiding: tuple[Finding, ...]  # those that this or another attack goes around
+    cures: frozenset[str]  # that the findings ask for
+    others: tuple[Route, ...] = ()  # that broke nearly as much
+
+    @property
+    def patches(self) -> tuple[Patch, ...]:
+        return self.route.patches
 
     def wrap(self, attack: Attack) -> Attack:
-        """`attack`, run under the patches."""
-        return BPDA(attack=attack, patches=self.patches) if self.patches else attack
+        """`attack`, along the route."""
+        return self.route.wrap(attack)
 
-    @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
+    def applied(self, model: nn.Module) -> AbstractContextManager[None]:
         """Within, the gradient of `model` is open; its values stay as they are."""
-        with ExitStack() as stack:
-            for patch in self.patches:
-                stack.enter_context(patch.applied(model))
-            yield
+        return self.route.applied(model)
 
 
 def adapt(
-    model: nn.Module, x: Tensor, y: Tensor, threat: Threat, *, seed: int = 0, samples: int = 64
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    seed: int = 0,
+    budget: Budget = BUDGETS["standard"],
+    standing: Tensor | None = None,
+    use_declared: bool = False,
 ) -> Adapted:
-    """Diagnoses `model` on the first `samples` of x [N, ...], y [N], and patches what it finds."""
-    x, y = x[:samples], y[:samples]
-    found: dict[tuple[str, str | None], tuple[Finding, str]] = {}
-    patches: list[Patch] = []
-    for _ in range(ROUNDS):
-        with _under(model, patches):
-            case = Case(model=model, x=x, y=y, threat=threat, seed=seed, covered=_covered(patches))
-            seen = [
-                (finding, check.cure)
-                for check in checks()
-                if not (patches and check.cure == "not needed")  # a patch is a straight-through too
-                for finding in check.check(case)
-            ]
-        for finding, cure in seen:
-            found.setdefault((finding.check, finding.module), (finding, cure))
-        walls = [finding for finding, cure in seen if cure == "patch"]
-        step = next(((w, p) for w in walls if (p := _patch(case, w, patches)) is not None), None)
-        if step is None:
-            break
-        wall, patch = step
-        patches.append(patch)
-        through = f"The attack went through {patch!r}."
-        for key, (finding, cure) in found.items():
-            if finding.module == wall.module and cure == "patch":
-                found[key] = replace(finding, remedy=through), cure
-    left = {(w.check, w.module) for w in walls}
-    open_ = [f for key, (f, cure) in found.items() if cure == "nothing" or key in left]
-    cures = {cure for _, cure in found.values()}
-    if open_:
-        status = "unresolved"
-    elif patches:
-        status = "patched"
-    else:
-        status = "margin" if "margin" in cures else "nothing hidden"
-    return Adapted(tuple(f for f, _ in found.values()), tuple(patches), tuple(open_), status)
+    """Diagnoses `model` on the first samples of x [N, ...], y [N], and goes around what it finds.
+
+    Routes are tried on those of the samples in `standing` [N] bool (default: all), who fell to
+    nothing yet.
+    """
+    some = slice(budget.diagnosed)
+    left = torch.ones_like(y, dtype=torch.bool) if standing is None else standing
+    rows = left.nonzero()[: budget.probed, 0]
+    case = Case(model=model, x=x[some], y=y[some], threat=threat, seed=seed)
+    walls = _Walls(case, use_declared)
+    probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed)
+    opened = walls.open(probe)
+    cures = frozenset(cure for _, cure in opened.seen)
+    probe = replace(probe, random="average" in cures)
+    route = opened.route
+    others: tuple[Route, ...] = ()
+    if len(rows):
+        route, others = _improved(route, cures, walls, probe, budget)
+    seen = [(_told(finding, cure, route), cure) for finding, cure in opened.seen]
+    open_ = [f for f, cure in seen if cure == "nothing" or (f.check, f.module) in opened.left]
+    hiding = [f for f, cure in seen if cure != "not needed" and f not in open_]
+    return Adapted(
+        tuple(finding for finding, _ in seen), route, tuple(open_), tuple(hiding), cures, others
+    )
+
+
+def _told(finding: Finding, cure: str, route: Route) -> Finding:
+    """With what the attack does about it in place of what one can do."""
+    at = [p for p in route.patches if cure == "patch" and _around(p, finding.module)]
+    if at:
+        return replace(finding, remedy=f"The attack went through {at[-1]!r}.")
+    if cure == "average" and route.draws > 1:
+        return replace(finding, remedy=f"The attack followed the mean of {route.draws} draws.")
+    if cure == "smooth" and route.sigma:
+        says = f"The attack averaged the gradient over a neighbourhood of {route.sigma:.3g}."
+        return replace(finding, remedy=says)
+    if cure == "double" and route.double:
+        return replace(finding, remedy="The attack computed in float64.")
+    return finding
+
+
+def _around(patch: Patch, module: str | None) -> bool:
+    """Whether `patch` replaces the module, or one that holds it."""
+    path = getattr(patch, "path", None)
+    return path is not None and module is not None and (path == module or within(module, path))
 
 
 def checks() -> tuple[Check, ...]:
@@ -97,59 +127,146 @@ def checks() -> tuple[Check, ...]:
     return tuple(getattr(listed, name)() for name in listed.__all__)
 
 
-@contextmanager
-def _under(model: nn.Module, patches: Sequence[Patch]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for patch in patches:
-            stack.enter_context(patch.applied(model))
-        yield
+class _Opened(NamedTuple):
+    """What stood in the way, and a patch for each wall that has one."""
+
+    seen: tuple[tuple[Finding, str], ...]  # with the cure that each asks for
+    route: Route
+    left: frozenset[tuple[str, str | None]]  # check and module of the walls that still stand
 
 
-def _covered(patches: Sequence[Patch]) -> tuple[str, ...]:
-    """What lies inside a module that is replaced as a whole needs no patch of its own."""
-    return tuple(patch.path for patch in patches if isinstance(patch, Surrogate))
+@dataclass(frozen=True, eq=False)
+class _Walls:
+    """The modules that hide the gradient of `case`, opened one after another."""
+
+    case: Case
+    use_declared: bool
+    made: dict[str, list[Patch]] = field(default_factory=dict)
+
+    def open(self, probe: Probe) -> _Opened:
+        """A patch for each wall; whether more is worth its cost is not asked here."""
+        found: dict[tuple[str, str | None], tuple[Finding, str]] = {}
+        route = Route()
+        for _ in range(ROUNDS):
+            with route.applied(self.case.model):
+                seen = list(self._seen(route))
+            for finding, cure in seen:
+                found.setdefault((finding.check, finding.module), (finding, cure))
+            walls = [finding for finding, cure in seen if cure == "patch"]
+            step = next(self._through(walls, route, probe), None)
+            if step is None:
+                break
+            route = _with(route, step)
+        left = frozenset((wall.check, wall.module) for wall in walls)
+        return _Opened(tuple(found.values()), route, left)
+
+    def cheap(self, path: str) -> list[Patch]:
+        return list(cheap(self.case, path, self.use_declared))
+
+    def learnt(self, path: str) -> list[Patch]:
+        """Trained once for each path."""
+        if path not in self.made:
+            self.made[path] = list(learnt(self.case, path))
+        return self.made[path]
+
+    def _seen(self, route: Route) -> Iterator[tuple[Finding, str]]:
+        # What lies inside a module that is replaced as a whole needs no patch of its own.
+        covered = tuple(patch.path for patch in route.patches if isinstance(patch, Surrogate))
+        case = replace(self.case, covered=covered)
+        for check in checks():
+            if not (route.patches and check.cure == "not needed"):  # a patch is a stand-in too
+                for finding in diagnose(case, check):
+                    yield finding, check.cure
+
+    def _through(self, walls: Sequence[Finding], route: Route, probe: Probe) -> Iterator[Patch]:
+        for wall in walls:
+            patch = self._patch(wall, route, probe)
+            if patch is not None:
+                yield patch
+
+    def _patch(self, wall: Finding, route: Route, probe: Probe) -> Patch | None:
+        """The best patch for the module at fault, or for the smallest one around it with any."""
+        path = wall.module
+        while path is not None:
+            best: tuple[Score, Patch] | None = None
+            for some in (self.cheap(path), self.learnt(path)):
+                new = [
+                    (probe.score(_with(route, patch)), patch)
+                    for patch in some
+                    if patch not in route.patches and self._works(path, _with(route, patch))
+                ]
+                best = max([*new, *([best] if best else [])], key=itemgetter(0), default=None)
+                if best is not None and best[0].fell >= ENOUGH * len(probe.x):
+                    break
+            if best is not None:
+                return best[1]
+            path = path.rpartition(".")[0] if path else None
+        return None
+
+    def _works(self, path: str, route: Route) -> bool:
+        """Whether the module at `path` gives a gradient to at least half of the samples."""
+        with route.applied(self.case.model):
+            slope = replace(self.case, covered=()).slope(path)
+        return slope is not None and slope.share < 0.5
 
 
-def _patch(case: Case, wall: Finding, patches: Sequence[Patch]) -> Patch | None:
-    """The best patch for the module at fault, or for the smallest one around it that has any."""
-    path = wall.module
-    while path is not None:
-        working = [p for p in _candidates(case, path) if _works(case, path, [*patches, p])]
-        new = [p for p in working if p not in patches]
-        if new:
-            return max(new, key=lambda p: _probe(case, [*patches, p])) if len(new) > 1 else new[0]
-        path = path.rpartition(".")[0] if path else None
-    return None
+def _with(route: Route, patch: Patch) -> Route:
+    return replace(route, patches=(*route.patches, patch))
 
 
-def _candidates(case: Case, path: str) -> list[Patch]:
-    call = case.calls.get(path)
-    if call is None:
-        return []
-    whole: list[Patch] = [Surrogate(path)] if path and _alike(call) else []
-    return [*whole, StraightThrough(path)]
+def _improved(
+    route: Route, cures: frozenset[str], walls: _Walls, probe: Probe, budget: Budget
+) -> tuple[Route, tuple[Route, ...]]:
+    """`route` with what else breaks more: averages, float64, other stand-ins; and the next best."""
+    tried: dict[Route, Score] = {}
+    if "average" in cures:
+        route = replace(route, draws=_draws(walls.case, budget))
+    for first in {route, Route(draws=route.draws)}:  # what was replaced may be the better guide
+        tried[first] = probe.score(first)
+    route = max(tried, key=lambda r: tried[r])
+    for _ in range(CHANGES):
+        best = tried[route]
+        if best.fell == len(probe.x):
+            break
+        for change in _changes(route, cures, walls):
+            if change not in tried:
+                tried[change] = probe.score(change)
+        top = max(tried, key=lambda r: (tried[r].fell, -r.price, tried[r].margin))
+        if tried[top].fell < best.fell + max(1, GAIN * len(probe.x)):
+            break
+        route = top
+    near = [r for r in tried if r != route and tried[r].fell >= 0.5 * tried[route].fell > 0]
+    near.sort(key=lambda r: tried[r], reverse=True)
+    return route, tuple(near[:2])
 
 
-def _alike(call: Call) -> bool:
-    """Whether the identity may stand in for the module."""
-    pair = call.plain
-    if pair is None:
-        return False
-    given, out = (tensor.double().flatten() - tensor.double().mean() for tensor in pair)
-    size = given.norm() * out.norm()
-    return bool(size > 0 and given @ out >= ALIKE * size)
+def _changes(route: Route, cures: frozenset[str], walls: _Walls) -> Iterator[Route]:
+    """Routes that differ from `route` in one part."""
+    for number, patch in enumerate(route.patches):
+        before, after = route.patches[:number], route.patches[number + 1 :]
+        path = str(getattr(patch, "path", ""))
+        for other in (*walls.cheap(path), *walls.learnt(path)):
+            if other != patch:
+                yield replace(route, patches=(*before, other, *after))
+    if not route.sigma:
+        reach = _reach(walls.case)
+        for share in REACH:
+            yield replace(route, sigma=share * reach)
+    if not route.double and cures & {"double", "margin"}:
+        yield replace(route, double=True)
 
 
-def _works(case: Case, path: str, patches: Sequence[Patch]) -> bool:
-    """Whether the module at `path` gives a gradient to at least half of the samples."""
-    with _under(case.model, patches):
-        slope = Case(
-            model=case.model, x=case.x, y=case.y, threat=case.threat, seed=case.seed
-        ).slope(path)
-    return slope is not None and slope.share < 0.5
+def _reach(case: Case) -> float:
+    """How far an attack's step moves an element of x, in units of x (root mean square)."""
+    x = case.x
+    to = case.threat.project(x + 1e6 * torch.ones_like(x), x)
+    back = case.threat.project(x - 1e6 * torch.ones_like(x), x)
+    moved = torch.maximum((to - x).abs(), (x - back).abs())
+    return float(moved.double().square().mean().sqrt())
 
 
-def _probe(case: Case, patches: Sequence[Patch]) -> tuple[int, float]:
-    attack = BPDA(attack=PROBE, patches=tuple(patches))
-    found = attack.run(case.model, case.x, case.y, case.threat, seed=case.seed)
-    return int(found.success.sum()), float(torch.nan_to_num(found.margin).double().mean())
+def _draws(case: Case, budget: Budget) -> int:
+    """From the gradient's signal to noise; within what the budget affords."""
+    ratio = signal_to_noise(case)
+    wanted = math.ceil(1 / ratio) if ratio > 0 else budget.most_draws
+    return max(min(LEAST_DRAWS, budget.most_draws), min(wanted, budget.most_draws))

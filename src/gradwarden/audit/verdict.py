@@ -5,15 +5,14 @@ Source: Carlini et al. 2019, arXiv:1902.06705 (what an evaluation may conclude).
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from gradwarden.core.estimate import Estimate
+from gradwarden.core.examination import Gate
 
-GAP = 0.02  # accuracy that a patch or another loss must remove, where something hides the gradient
-BARE_GAP = 0.10  # ... and where no diagnostic found what hides it
-P_VALUE = 0.01
-NOISE = 0.01  # share of samples that random points break and the adaptive attack does not
+MASKED, MASKED_P = 0.10, 0.001  # points between naive and adaptive accuracy, and their p-value
+OVERSTATED, OVERSTATED_P = 0.02, 0.01  # ... where a finding says what hid them
+TIGHT = 0.02  # between certificate and attack: nothing is left to find
 
 
 class Evidence(NamedTuple):
@@ -22,42 +21,59 @@ class Evidence(NamedTuple):
     clean: Estimate
     naive: Estimate
     adaptive: Estimate
-    p_value: float  # exact McNemar, naive against adaptive
-    witnesses: int  # samples that only the adaptive attack breaks, re-checked
-    missed: float  # share of samples that noise breaks and the adaptive attack does not
+    certified: Estimate | None
+    gap: float  # share of samples with a re-checked witness that the naive attack had not broken
+    p_value: float  # exact McNemar of these
     hiding: tuple[str, ...]  # what hides the gradient and was gone around, one sentence each
     open: tuple[str, ...]  # what nothing could be done about, one sentence each
+    gates: tuple[Gate, ...]
     claim: float | None
 
 
 def decide(seen: Evidence) -> tuple[str, tuple[str, ...]]:
-    """The verdict ("masked", "overstated", "inconclusive" or "consistent") and full sentences."""
-    gap = round(seen.naive.value - seen.adaptive.value, 9)  # 0.9 - 0.8 is below 0.1
-    # A model that answers at random falls a little more often with every attempt.
-    needed = GAP if seen.hiding else math.inf if seen.open else BARE_GAP
+    """The verdict and full sentences: "certified", "masked", "overstated", "inconclusive" or
+    "consistent"."""
+    hidden = seen.gap >= MASKED and seen.p_value < MASKED_P
+    proof = _proof(seen)
     against = _against(seen)
-    if gap >= needed and seen.p_value < P_VALUE and seen.witnesses:
-        return "masked", (_masked(seen, gap), *seen.hiding, *against)
+    if proof and seen.claim is not None:
+        return "certified", (*proof, *([_gap(seen), *seen.hiding] if hidden else []), _bound(seen))
+    if hidden:
+        return "masked", (_gap(seen), *seen.hiding, *against)
     if against:
-        return "overstated", (*against, *seen.hiding)
-    doubts = _doubts(seen, gap)
+        return "overstated", (*against, *seen.hiding, _bound(seen))
+    if seen.hiding and seen.gap >= OVERSTATED and seen.p_value < OVERSTATED_P:
+        return "overstated", (_gap(seen), *seen.hiding, _bound(seen))
+    if proof:
+        return "certified", (*proof, _bound(seen))
+    doubts = _doubts(seen)
     if doubts:
         return "inconclusive", (*doubts, _bound(seen))
-    return "consistent", (_bound(seen), *seen.hiding, *_stronger(seen, gap))
+    return "consistent", (_bound(seen), *_honest(seen), *_not_run(seen))
 
 
-def _masked(seen: Evidence, gap: float) -> str:
+def _gap(seen: Evidence) -> str:
+    found = round(seen.gap * seen.naive.n)
     return (
         f"An attack that follows the model's own gradient leaves {_percent(seen.naive.value)} of "
         f"{seen.naive.n} samples right, the adaptive attack {_percent(seen.adaptive.value)}: "
-        f"{100 * gap:.1f} points of the apparent robustness are a hidden gradient (exact McNemar "
-        f"p = {seen.p_value:.2g}; {seen.witnesses} witnesses re-checked one by one)."
+        f"{100 * seen.gap:.1f} points of the apparent robustness are not there (exact McNemar "
+        f"p = {seen.p_value:.2g}; {found} witnesses re-checked one by one)."
     )
 
 
 def _against(seen: Evidence) -> tuple[str, ...]:
     claim = seen.claim
-    if claim is None or claim <= seen.adaptive.high:
+    if claim is None:
+        return ()
+    if claim > seen.clean.high:
+        return (
+            (
+                f"The claim of {_percent(claim)} lies above the accuracy without any attack: "
+                f"{_percent(seen.clean.value)}, at most {_percent(seen.clean.high)} (95 % interval)."
+            ),
+        )
+    if claim <= seen.adaptive.high:
         return ()
     plain = claim > seen.naive.high
     kind, left = ("plain", seen.naive) if plain else ("adaptive", seen.adaptive)
@@ -68,29 +84,50 @@ def _against(seen: Evidence) -> tuple[str, ...]:
     return (says,)
 
 
-def _doubts(seen: Evidence, gap: float) -> tuple[str, ...]:
-    doubts = [f"No attack of this audit gets around this: {clause}" for clause in seen.open]
-    if seen.hiding and gap >= GAP:
-        doubts.append(
-            f"The adaptive attack removes {100 * gap:.1f} points more than the plain one, which on "
-            f"{seen.naive.n} samples may be chance (p = {seen.p_value:.2g}): more samples settle it."
-        )
-    if not seen.clean.value:
-        doubts.append("The model gets no sample right, so there is no robustness to test.")
-    if seen.missed >= NOISE:
-        doubts.append(
-            f"Random points break {_percent(seen.missed)} of the samples that the adaptive attack "
-            "does not: that attack is too weak to conclude from."
-        )
-    return tuple(doubts)
-
-
-def _stronger(seen: Evidence, gap: float) -> tuple[str, ...]:
-    says = (
-        f"The stronger attack removes {100 * gap:.1f} points more than the plain one, and no "
-        "hidden gradient was found: quote the lower figure."
+def _proof(seen: Evidence) -> tuple[str, ...]:
+    lower = seen.certified
+    if lower is None or not seen.clean.value:
+        return ()
+    enough = seen.adaptive.value - TIGHT if seen.claim is None else seen.claim
+    if lower.value < enough:
+        return ()
+    above = "" if seen.claim is None else f", the claim of {_percent(seen.claim)} or more"
+    return (
+        (
+            f"A certificate holds for {_percent(lower.value)} of these samples{above}: no attack within "
+            "the threat gets below that."
+        ),
     )
-    return (says,) if gap >= GAP else ()
+
+
+def _doubts(seen: Evidence) -> tuple[str, ...]:
+    if not seen.clean.value:
+        return ("The model gets no sample right, so there is no robustness to test.",)
+    doubts = [f"No attack of this audit gets around this: {clause}" for clause in seen.open]
+    if seen.hiding and seen.gap >= OVERSTATED:
+        doubts.append(
+            f"The adaptive attack removes {100 * seen.gap:.1f} points more than the plain one, "
+            f"which on {seen.naive.n} samples may be chance (p = {seen.p_value:.2g}): more samples "
+            "settle it."
+        )
+    red = [gate for gate in seen.gates if gate.state == "red" and gate.name != "findings"]
+    return (*doubts, *(f"{gate.says} {gate.settle}".strip() for gate in red))
+
+
+def _honest(seen: Evidence) -> tuple[str, ...]:
+    if seen.gap >= OVERSTATED:
+        return (
+            (
+                f"The stronger attack removes {100 * seen.gap:.1f} points more than the plain one, and "
+                "no hidden gradient was found: quote the lower figure."
+            ),
+        )
+    return seen.hiding
+
+
+def _not_run(seen: Evidence) -> tuple[str, ...]:
+    names = [gate.name for gate in seen.gates if gate.state == "not run"]
+    return (f"Not run in this budget: {', '.join(names)}.",) if names else ()
 
 
 def _bound(seen: Evidence) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.noise import Noise
-from gradwarden.audit.examine import ADAPTIVE, NAIVE
+from gradwarden.attack.pgd import PGD
+from gradwarden.audit.budgets import NAIVE
 from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.clip.attach import attach
 from gradwarden.clip.rule import Rule
@@ -24,6 +25,7 @@ from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
 from gradwarden.tasks.digits_cnn import DigitsCNN
 
+ADAPTIVE = (PGD(restarts=2), PGD(restarts=2, loss="margin"))
 RADII = (0.025, 0.05, 0.1, 0.2)
 CURVE_IMAGES = 100
 PICTURES = 4
@@ -84,8 +86,8 @@ class DefenceJob:
             run_cascade(model, x, y, threat, [attack], seed=self.seed)[0]
             for attack in (Noise(), *NAIVE)
         )
-        with adapted.applied(model):
-            ledger, x_adv = run_cascade(model, x, y, threat, ADAPTIVE, seed=self.seed)
+        strong = [adapted.wrap(attack) for attack in ADAPTIVE]
+        ledger, x_adv = run_cascade(model, x, y, threat, strong, seed=self.seed)
         naive = both(_right(fgsm), _right(pgd))
         curves = [self._curve(model, x, y, adapted, radius) for radius in RADII]
         return as_result(
@@ -144,8 +146,8 @@ class DefenceJob:
         x, y = x[:CURVE_IMAGES], y[:CURVE_IMAGES]
         threat: Threat = replace(self.of.threat, ball=Linf(radius))
         naive = _right(run_cascade(model, x, y, threat, NAIVE, seed=self.seed)[0])
-        with adapted.applied(model):
-            adaptive = _right(run_cascade(model, x, y, threat, ADAPTIVE, seed=self.seed)[0])
+        strong = [adapted.wrap(attack) for attack in ADAPTIVE]
+        adaptive = _right(run_cascade(model, x, y, threat, strong, seed=self.seed)[0])
         return naive.count("1") / len(y), both(naive, adaptive).count("1") / len(y)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradwarden.core.estimate import Estimate, proportion
 from gradwarden.core.records import SCHEMA, Finding, Origin
@@ -59,6 +59,40 @@ class Ledger:
     threat: str = ""
     origin: Origin | None = None
     schema: int = SCHEMA
+
+    def then(self, later: Ledger, rows: Sequence[int]) -> Ledger:
+        """With what `later` found on the samples at `rows`, most of which stood before.
+
+        Its passes and stages are added. What stood before and is wrong there without an attack (a
+        model that draws) still stands. The float64 column is left out: points have changed.
+        """
+        broken = list(self.broken)
+        claimed, infeasible, lost = (
+            list(part) for part in (self.claimed, self.infeasible, self.lost)
+        )
+        for place, row in enumerate(rows):
+            how = later.broken[place]
+            if broken[row] is None and how is not None and (how.forwards or how.backwards):
+                broken[row] = how
+            claimed[row] |= later.claimed[place]
+            infeasible[row] |= later.infeasible[place]
+            if lost and later.lost:  # measured of a model that draws
+                lost[row] = max(lost[row], later.lost[place])
+        return replace(
+            self,
+            broken=tuple(broken),
+            claimed=tuple(claimed),
+            infeasible=tuple(infeasible),
+            lost=tuple(lost),
+            attacks=(*self.attacks, *later.attacks),
+            forwards=self.forwards + later.forwards,
+            backwards=self.backwards + later.backwards,
+            seconds=self.seconds + later.seconds,
+            stages=(*self.stages, *later.stages),
+            double=(),
+            double_note="not run",
+            notes=tuple(dict.fromkeys((*self.notes, *later.notes))),
+        )
 
     @property
     def accuracy(self) -> Estimate:

@@ -1,0 +1,136 @@
+"""The audit on the zoo's models, blind: who is called what, who is at fault, how low accuracy falls.
+
+Every model is given as plain modules without names that tell, and without declared stand-ins. The
+figures that are claimed are those of the held-out half: `python benchmarks/audit_zoo.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from gradwarden import zoo
+from gradwarden.audit.examine import examine
+from gradwarden.core.estimate import Estimate, proportion
+
+OUT = Path(__file__).parent / "results"
+WITHIN = 0.01  # of the best known accuracy
+MISSES = ("consistent", "certified")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One model: what is known of it, and what the audit says."""
+
+    name: str
+    masked: bool  # known
+    module: str | None  # known to be at fault, as a path in the blind model
+    naive: float
+    best: float  # known
+    verdict: str
+    named: tuple[str, ...]  # modules that findings name
+    patches: tuple[str, ...]
+    adaptive: float
+    red: tuple[str, ...]
+    seconds: float
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether the module at fault, or one inside it, was named."""
+        return self.module is not None and any(
+            path == self.module or path.startswith(self.module + ".") for path in self.named
+        )
+
+
+def line(name: str, budget: str) -> Line:
+    torch.set_num_threads(1)
+    known, (x, y) = zoo.answers(name), zoo.data(name)
+    began = time.perf_counter()
+    found = examine(
+        zoo.load(name, blind=True), x, y, zoo.entry(name).threat, budget=budget, use_declared=False
+    )
+    named = {f.module for f in found.findings if f.module is not None}
+    return Line(
+        name=name,
+        masked=known.masked,
+        module=known.module,
+        naive=known.naive.value,
+        best=known.best.value,
+        verdict=found.verdict,
+        named=tuple(sorted(named)),
+        patches=found.patches,
+        adaptive=found.adaptive.value,
+        red=tuple(gate.name for gate in found.gates if gate.state == "red"),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def table(lines: Sequence[Line]) -> Iterator[str]:
+    yield "| model | known | naive | best known | audit says | adaptive | module at fault | named | seconds |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for one in lines:
+        known = "masked" if one.masked else "honest"
+        named = ", ".join(path or "(root)" for path in one.named) or "-"
+        fault = "-" if one.module is None else one.module or "(root)"
+        yield (
+            f"| {one.name} | {known} | {one.naive:.1%} | {one.best:.1%} | {one.verdict} | "
+            f"{one.adaptive:.1%} | {fault} | {named} | {one.seconds:.0f} |"
+        )
+
+
+def summary(lines: Sequence[Line]) -> Iterator[str]:
+    masked = [one for one in lines if one.masked]
+    honest = [one for one in lines if not one.masked]
+    faulty = [one for one in masked if one.module is not None]
+    near = [one for one in lines if one.adaptive <= one.best + WITHIN]
+    rows = [
+        ("masked models called masked (at least 80 %)", _is(masked, "masked"), masked),
+        ("... called consistent or certified (at most 5 %)", _is(masked, *MISSES), masked),
+        ("honest models called masked (none)", _is(honest, "masked"), honest),
+        ("honest models called consistent or certified", _is(honest, *MISSES), honest),
+        ("module at fault named (at least 90 %)", [o for o in faulty if o.at_fault], faulty),
+        ("adaptive accuracy within 1 point of the best known", near, lines),
+    ]
+    yield "| | k of n | share | 95 % interval |"
+    yield "|---|---|---|---|"
+    for says, some, of in rows:
+        share: Estimate = proportion(len(some), len(of))
+        yield (
+            f"| {says} | {len(some)} of {len(of)} | {share.value:.0%} | "
+            f"{share.low:.0%} to {share.high:.0%} |"
+        )
+
+
+def _is(lines: Sequence[Line], *verdicts: str) -> list[Line]:
+    return [one for one in lines if one.verdict in verdicts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--half", default="held-out", choices=("development", "held-out"))
+    parser.add_argument("--budget", default="standard")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    names = [n for n in given.only.split(",") if n] or list(zoo.names(given.half))
+    with ProcessPoolExecutor(given.processes) as pool:
+        jobs = {name: pool.submit(line, name, given.budget) for name in names}
+        lines = []
+        for name, job in jobs.items():
+            lines.append(job.result())
+            print(name, asdict(lines[-1]), flush=True)
+    text = "\n".join((*table(lines), "", *summary(lines)))
+    print(text)
+    if given.out is not None:
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
