@@ -7,16 +7,19 @@ Differs: new points stay in the threat's ball; scores are learned beside decisio
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
+from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import Surrogate
 from gradwarden.audit.case import Case, quiet
-from gradwarden.audit.stand_ins.carry import carried
 from gradwarden.audit.stand_ins.near import StandIn, points
 from gradwarden.audit.stand_ins.nets import Scaled, net_for
 from gradwarden.core.draws import Draws, seed_of
+from gradwarden.core.goal import Strongest
 
 COPIES = 9  # points nearby for each sample
 BETWEEN = 3  # ... and points on the way to another sample, beyond the ball
@@ -26,6 +29,7 @@ DRAWS = 8  # that the answers of a model which draws are averaged over
 ENDS = 6.0  # scores further out, in typical deviations, say no more than that the model is sure
 FEW = 2  # answers for each class: fewer different rows are decisions, not scores
 BATCH = 32
+AHEAD = APGD(loss="margin", steps=20, start="clean")
 
 
 class _Teacher:
@@ -58,6 +62,7 @@ def student(case: Case, *, steps: int = 150) -> StandIn | None:
     and model decide alike. `patch.module` alone is a model for transfer attacks.
     """
     teacher = _Teacher(case)
+    surest = replace(case.threat, goal=Strongest(case.threat.goal))
     x = torch.cat([case.x, *(points(case, n) for n in range(COPIES)), *_between(case)])
     answers = teacher(x)
     if answers.ndim != 2 or not answers.dtype.is_floating_point:
@@ -70,7 +75,7 @@ def student(case: Case, *, steps: int = 150) -> StandIn | None:
         for number in range(ROUNDS + 1):
             _learn(pupil, x, answers, steps)
             if number < ROUNDS:
-                ahead = carried(pupil, case.x, case.y, case.threat)
+                ahead = AHEAD.run(pupil, case.x, case.y, surest, seed=case.seed).x_adv
                 x, answers = torch.cat([x, ahead]), torch.cat([answers, teacher(ahead)])
     test = torch.cat([points(case, COPIES + 1 + number) for number in range(HELD_OUT)])
     with torch.no_grad():
