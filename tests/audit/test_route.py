@@ -42,7 +42,7 @@ def test_parts_add_up_to_the_route() -> None:
     assert parts[1].route == Route(patches=PATCHES)
     assert parts[2].route == Route(patches=PATCHES, draws=5)
     assert parts[-1].route == route
-    assert "Surrogate" in parts[0].says
+    assert parts[0].says == "through module 'a', the identity on the way back"
     assert "5 draws" in parts[2].says
     assert "0.1" in parts[3].says
 

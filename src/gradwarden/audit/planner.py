@@ -27,7 +27,7 @@ from gradwarden.audit.diagnose import diagnose
 from gradwarden.audit.noise_ratio import signal_to_noise
 from gradwarden.audit.probe import Probe, Score
 from gradwarden.audit.proposals import cheap, learnt
-from gradwarden.audit.route import Route
+from gradwarden.audit.route import Route, through
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.core.records import Finding
 from gradwarden.core.threat import Threat
@@ -104,7 +104,7 @@ def _told(finding: Finding, cure: str, route: Route) -> Finding:
     """With what the attack does about it in place of what one can do."""
     at = [p for p in route.patches if cure == "patch" and _around(p, finding.module)]
     if at:
-        return replace(finding, remedy=f"The attack went through {at[-1]!r}.")
+        return replace(finding, remedy=f"The attack went {through(at[-1])}.")
     if cure == "average" and route.draws > 1:
         return replace(finding, remedy=f"The attack followed the mean of {route.draws} draws.")
     if cure == "smooth" and route.sigma:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from gradwarden.attack.bpda import BPDA
+from gradwarden.attack.bpda import BPDA, Surrogate
 from gradwarden.attack.double import Double
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.smoothed import Smoothed
+from gradwarden.attack.straight_through import StraightThrough
 from gradwarden.core.protocols import Attack, Patch
 
 NEIGHBOURS = 8
@@ -68,7 +69,7 @@ class Route:
         route = Route()
         for number, patch in enumerate(self.patches):
             route = replace(route, patches=self.patches[: number + 1])
-            found.append(Part(f"through {patch!r}", getattr(patch, "path", None), route))
+            found.append(Part(through(patch), getattr(patch, "path", None), route))
         if self.draws > 1:
             route = replace(route, draws=self.draws)
             found.append(Part(f"averaging {self.draws} draws of the model", None, route))
@@ -78,3 +79,15 @@ class Route:
         if self.double:
             found.append(Part("computing in float64", None, self))
         return tuple(found)
+
+
+def through(patch: Patch) -> str:
+    """What `patch` does, as the middle of a sentence."""
+    path = getattr(patch, "path", None)
+    where = f"module {path!r}" if path else "the model's own code"
+    if isinstance(patch, Surrogate):
+        stand_in = "the identity" if patch.module is None else repr(patch.module)
+        return f"through {where}, {stand_in} on the way back"
+    if isinstance(patch, StraightThrough):
+        return f"through {where}, each of its operations passed straight"
+    return f"through {where}, by {patch!r}"
