@@ -219,6 +219,7 @@ ROWS = [
     Row(UnboundedFails(), "zero backward", lambda: front(killed), True),
     Row(UnboundedFails(), "logits x 1e5", lambda: end(lambda z: 1e5 * z), False),
     Row(NoiseBeatsWhiteBox(), "zero backward", lambda: front(killed), True),
+    Row(NoiseBeatsWhiteBox(), "all fall at once", linear, False, radius=1.0),
     Row(RadiusDoesNotHelp(), "zero backward", lambda: front(killed), True),
     Row(RadiusDoesNotHelp(), "all fall at once", linear, False, radius=1.0),
     Row(UnavailableGradients(), "no_grad", lambda: front(no_grad), True),
@@ -228,6 +229,12 @@ ROWS = [
     Row(UnavailableGradients(), "NaN", lambda: front(lambda x: x + (x * 0) ** 0.5), True),
     Row(UnavailableGradients(), "logits x 1e5", lambda: end(lambda z: 1e5 * z), False),
     Row(UnstablePredictions(), "noise", lambda: front(noisy), True),
+    Row(
+        UnstablePredictions(),
+        "noise, logits / 1e3",
+        lambda: nn.Sequential(front(noisy), Code(lambda z: z / 1e3)),
+        True,
+    ),
     Row(SilentSuccess(), "into benign points", passing, True, radius=0.1),
     Row(IncompleteOptimisation(), "3 steps", linear, True, steps=3, radius=0.01),
     Row(IncompleteOptimisation(), "20 steps", linear, False, radius=0.01),
@@ -474,6 +481,19 @@ def test_zero_agrees_with_nothing_and_large_numbers_do_not_overflow() -> None:
     one, two = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
     twin = cosine_similarity(one.flatten(1).double(), two.flatten(1).double())
     assert torch.allclose(cosine(one, two), twin)
+
+
+def test_a_sample_that_a_second_look_misses_is_no_success_of_an_attack() -> None:
+    """The model is wrong at x whenever it is asked again; the walk counts its own points alone."""
+    asked = iter(range(1000))
+
+    def run(x: Tensor) -> Tensor:
+        score = x.flatten(1).mean(1) * 0 + (1.0 if next(asked) in (0, 1) else -1.0)
+        return torch.stack([score, 0 * score], 1)
+
+    looked = tried(lambda: Code(run))
+    assert len(looked.problem.y) == 24
+    assert not looked.blank.success.any()
 
 
 # Strange models and threats
