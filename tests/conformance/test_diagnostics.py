@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from typing import Any, NamedTuple
@@ -257,6 +259,30 @@ class Pairs(nn.Module):
         return out
 
 
+class Mixed(nn.Module):
+    """In bfloat16 inside, where no layer runs by itself on what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = front(lambda x: x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out: Tensor = self.body(x)
+        return out.to(x.dtype)
+
+
+def scripted(model: nn.Module) -> nn.Module:
+    """As a served model comes back from its file: it takes no hooks."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # still in use where models are served
+        torch.jit.save(torch.jit.trace(model.eval(), torch.rand(24, 3, 4)), file)
+        file.seek(0)
+        loaded: nn.Module = torch.jit.load(file)
+    return loaded
+
+
 def images(*layers: nn.Module) -> nn.Module:
     """Layers for [N, 2, 3, 2], channels last, before a small head."""
     return nn.Sequential(
@@ -391,6 +417,9 @@ HONEST: list[tuple[str, Callable[[], nn.Module]]] = [
     ("draws and ignores it", lambda: front(lambda x: x + 0 * torch.randn(x.shape))),
     ("logits x 1000", lambda: scaled(1e3)),
     ("lstm", Lstm),
+    ("autocast", Mixed),
+    ("compiled", lambda: scripted(front(lambda x: x))),
+    ("compiled inside", lambda: nn.Sequential(scripted(front(lambda x: x)))),
     ("residual, checkpointed, called twice", Residual),
     ("embedding, two inputs and outputs", Joined),
     ("1x1 convolutions, instance norm, channels last", convolutions),
@@ -419,6 +448,7 @@ ROWS = [
     Row(ZeroGradient(), "killer", lambda: front(applied(Killer)), ["0"]),
     Row(ZeroGradient(), "NaN", lambda: front(lambda x: x + (x * 0) ** 0.5), ["0"]),
     Row(ZeroGradient(), "no_grad", lambda: front(no_grad), []),
+    Row(ZeroGradient(), "compiled", lambda: scripted(front(levels)), [""]),
     Row(WrongBackward(), "reversed", lambda: front(applied(Reverser)), ["0"]),
     Row(WrongBackward(), "weak by-pass", lambda: front(bypass), ["0"]),
     Row(WrongBackward(), "killer", lambda: front(applied(Killer)), []),
@@ -467,6 +497,18 @@ ROWS = [
         ["0"],
     ),
     Row(VanishingGradient(), "killer", lambda: front(applied(Killer)), []),
+    Row(
+        VanishingGradient(),
+        "most coordinates",
+        lambda: front(lambda x: torch.tanh(50 * (x - 0.5))),
+        ["0"],
+    ),
+    Row(
+        VanishingGradient(),
+        "steep, and in reach",
+        lambda: front(lambda x: torch.tanh(8 * (x - 0.5))),
+        [],
+    ),
     Row(Quantiser(), "round", lambda: front(levels), ["0"]),
     Row(Quantiser(), "straight-through", lambda: front(applied(StraightThroughRound)), ["0"]),
     Row(Quantiser(), "square wave", lambda: front(square_wave), []),

@@ -62,15 +62,20 @@ class Case:
     covered: tuple[str, ...] = ()
 
     @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        return dict(self.model.named_modules())
+
+    @cached_property
     def calls(self) -> dict[str, Call]:
         """The first call of every module, by dotted path."""
         found: dict[str, Call] = {}
         with ExitStack() as hooks, quiet(self.x, self.seed), torch.no_grad():
-            for path, module in self.model.named_modules():
-                if not any(within(path, above) for above in self.covered):
+            for path, module in self.modules.items():
+                if watchable(module) and not any(within(path, above) for above in self.covered):
                     for handle in _watch(path, module, found):
                         hooks.callback(handle.remove)
-            self.model(self.x.clone())
+            whole = self.model(self.x.clone())
+            found.setdefault("", Call((self.x.clone(),), {}, whole))  # compiled as a whole
         return {path: call for path, call in found.items() if call.output is not None}
 
     @cached_property
@@ -123,13 +128,22 @@ class Case:
         if not floats((call.args, call.kwargs)) or not floats(call.output):
             return None
         with quiet(self.x, self.seed):
-            return _slope(self.model.get_submodule(path), call)
+            slope = _slope(self.modules[path], call)
+            return None if slope.kind == "raises" and not self._answers(path) else slope
+
+    def _answers(self, path: str) -> bool:
+        """Whether the module runs by itself at all: an error that it always raises says nothing."""
+        try:
+            self.again(path)
+        except Exception:  # noqa: BLE001 it needs what was around it: autocast, a state
+            return False
+        return True
 
     def again(self, path: str, change: Callable[[Tensor], Tensor] = torch.clone) -> Any:
         """What the module returns for the input it was seen with, after `change` of its tensors."""
         call = self.calls[path]
         with torch.no_grad():
-            module = self.model.get_submodule(path)
+            module = self.modules[path]
             return module(*mapped(call.args, change), **mapped(call.kwargs, change))
 
     def depends(self, path: str) -> bool:
@@ -147,8 +161,17 @@ class Case:
 
 def named(model: nn.Module, path: str) -> str:
     """The module at `path` as a sentence calls it."""
-    kind = type(model.get_submodule(path)).__name__
+    kind = type(model.get_submodule(path) if path else model).__name__
     return f"module {path!r} ({kind})" if path else f"the model's own code ({kind})"
+
+
+def watchable(module: nn.Module) -> bool:
+    """Whether the module takes hooks; scripted ones do not."""
+    try:
+        module.register_forward_pre_hook(lambda *_: None).remove()
+    except RuntimeError:
+        return False
+    return True
 
 
 def within(path: str, above: str) -> bool:

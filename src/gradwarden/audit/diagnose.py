@@ -36,7 +36,7 @@ def forward_line(module: nn.Module) -> str:
 
 
 def _placed(case: Case, check: Check, finding: Finding) -> Finding:
-    module = case.model.get_submodule(finding.module or "")
+    module = case.modules[finding.module or ""]
     line = finding.line
     if not line and check.seeks != "module" and (finding.module or "") in case.calls:
         line = _line(check.seeks, trace(case, finding.module or ""))

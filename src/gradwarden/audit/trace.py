@@ -54,7 +54,7 @@ def trace(case: Case, path: str) -> Trace:
     """What the code of the module at `path` does to the gradient, its children's code included."""
     call = case.calls[path]
     mode = _Mode(case.model, path, len(case.x))
-    module = case.model.get_submodule(path)
+    module = case.modules[path]
     raised, out = "", None
     with quiet(case.x, case.seed), torch.enable_grad():
         args, kwargs = mapped(call.args, mode.leaf), mapped(call.kwargs, mode.leaf)

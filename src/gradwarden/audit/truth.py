@@ -142,7 +142,7 @@ class _Place:
 
     def __init__(self, case: Case, path: str, call: Call) -> None:
         self.call, self.leaves = call, list[Tensor]()
-        module = case.model.get_submodule(path)
+        module = case.modules[path]
         with quiet(case.x, case.seed), torch.enable_grad():
             args, kwargs = mapped(call.args, self._leaf), mapped(call.kwargs, self._leaf)
             self.graph = floats(module(*args, **kwargs))[0]
@@ -214,7 +214,8 @@ def findings(
     """
     found: dict[str, tuple[float, float]] = {}
     for path, truth in case.truths.items():
-        if case.slopes[path].share > 0.5:
+        slope = case.slopes.get(path)
+        if slope is None or slope.share > 0.5:
             continue
         value, counts = off(truth)
         moving = truth.moves

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from gradwarden.audit.case import Case, innermost, named, quiet
+from gradwarden.audit.case import Case, innermost, named, quiet, watchable
 from gradwarden.core.records import Finding
 
 
@@ -75,6 +75,8 @@ def _watched(model: nn.Module) -> Iterator[dict[str, int]]:
 
     with ExitStack() as stack:
         for path, module in model.named_modules():
+            if not watchable(module):
+                continue
             enter = module.register_forward_pre_hook(lambda *_, path=path: running.append(path))
             stack.callback(enter.remove)
             leave = module.register_forward_hook(lambda *_: _left(running), always_call=True)

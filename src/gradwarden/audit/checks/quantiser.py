@@ -80,5 +80,5 @@ class Quantiser:
     def _output(self, case: Case, there: Case, path: str, step: float) -> torch.Tensor:
         call = between(case.calls[path], there.calls[path], step)
         with quiet(case.x, case.seed), torch.no_grad():
-            module = case.model.get_submodule(path)
+            module = case.modules[path]
             return floats(module(*call.args, **call.kwargs))[0].clone()

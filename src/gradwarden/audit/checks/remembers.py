@@ -83,10 +83,11 @@ def _state(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     try:
         yield before
     finally:
+        modules = dict(model.named_modules())
         with torch.no_grad():
             for name, tensor in held.items():
                 tensor.copy_(before[name])
                 path, _, own = name.rpartition(".")
-                owner = model.get_submodule(path)
-                if own in owner._buffers:
-                    owner._buffers[own] = tensor  # a forward may have put another in its place
+                kept = modules[path]._buffers  # no dict in compiled code, which replaces none
+                if isinstance(kept, dict) and kept.get(own, tensor) is not tensor:
+                    kept[own] = tensor  # a forward put another in its place

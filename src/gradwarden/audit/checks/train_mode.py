@@ -20,7 +20,8 @@ class TrainMode:
     seeks: ClassVar[str] = "module"
 
     def check(self, case: Case) -> tuple[Finding, ...]:
-        left = [path for path, module in case.model.named_modules() if module.training]
+        # Frozen compiled code has no mode.
+        left = [path for path, module in case.modules.items() if getattr(module, "training", False)]
         return tuple(
             Finding(
                 check="train-mode",

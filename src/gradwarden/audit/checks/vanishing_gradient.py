@@ -22,7 +22,10 @@ from gradwarden.core.records import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class VanishingGradient:
-    """Over half of its length is lost in the model's own precision, for over `share` of samples."""
+    """Over half of it is lost in the model's own precision, for over `share` of samples.
+
+    Half of its length, or of the coordinates that it has in float64.
+    """
 
     share: float = 0.1
     cure: ClassVar[str] = "double"
@@ -52,14 +55,19 @@ class VanishingGradient:
         )
 
     def _lost(self, case: Case, fine: Case, path: str) -> float:
-        one, two = (_lengths(each, path, fine) for each in (case, fine))
+        one, two = (_gradient(each, path, fine) for each in (case, fine))
         if one is None or two is None or one.shape != two.shape:
             return 0.0
-        return float(((two > 0) & (one < 0.5 * two)).float().mean())
+        # Squares of the smallest would be zero.
+        one, two = (g / two.abs().amax(1, keepdim=True).clamp(min=1e-300) for g in (one, two))
+        shorter = one.norm(dim=1) < 0.5 * two.norm(dim=1)
+        there = two != 0
+        fewer = (there & (one == 0)).sum(1) > 0.5 * there.sum(1)
+        return float(((shorter | fewer) & there.any(1)).float().mean())
 
 
-def _lengths(case: Case, path: str, fine: Case) -> Tensor | None:
-    """[N] length of the gradient of a random direction of the output, the same in both precisions."""
+def _gradient(case: Case, path: str, fine: Case) -> Tensor | None:
+    """[N, ...] the gradient of a random direction of the output, the same in both precisions."""
     call, leaves = fine.calls[path], list[Tensor]()
     dtype = case.x.dtype
 
@@ -69,7 +77,7 @@ def _lengths(case: Case, path: str, fine: Case) -> Tensor | None:
 
     try:
         with quiet(case.x, case.seed), torch.enable_grad():
-            module = case.model.get_submodule(path)
+            module = case.modules[path]
             out = floats(module(*mapped(call.args, leaf), **mapped(call.kwargs, leaf)))
             if len(out) != 1 or not out[0].requires_grad or len(out[0]) != len(case.x):
                 return None
@@ -80,7 +88,4 @@ def _lengths(case: Case, path: str, fine: Case) -> Tensor | None:
     parts = [usable(g).double().flatten(1) for g in grads if g is not None and g.ndim]
     if not parts or any(len(part) != len(case.x) for part in parts):
         return None
-    whole = torch.cat(parts, 1)
-    top = whole.abs().amax(1, keepdim=True).clamp(min=1e-300)  # squares of less would be zero
-    scaled: Tensor = (whole / top).norm(dim=1)
-    return scaled * top[:, 0]
+    return torch.cat(parts, 1)
