@@ -151,13 +151,14 @@ def test_a_black_box_attack_is_tested_the_same_way() -> None:
 
 
 def test_a_model_that_draws_is_judged_by_most_of_its_draws() -> None:
-    model = net(Code(lambda x: x + 0.01 * torch.randn_like(x)))
+    model = net(Code(lambda x: x + 0.06 * torch.randn_like(x)))
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
     found = outcome(model, EOT(attack=FAST, draws=4))
     assert torch.equal(state, torch.random.get_rng_state())
-    assert found.n >= 8
-    assert found.asr >= 0.8
+    assert "left out" not in found.note
+    assert found.asr >= 0.6
+    assert found.random_asr <= 0.1
     assert "draws by itself" in found.note
     assert outcome(model, EOT(attack=FAST, draws=4)) == found
 

@@ -64,5 +64,7 @@ def test_the_chain_of_a_net() -> None:
 
 
 def test_a_container_of_torch_is_kept_where_something_is_said_of_it() -> None:
-    assert "front" in [link.module for link in chain(case(), [finding("jumps", "front")], [])]
+    found = {link.module: link for link in chain(case(), [finding("jumps", "front")], [])}
+    assert found["front"].checks == ("jumps",)
+    assert found["front.0"].checks == ()
     assert "front" in [link.module for link in chain(case(), [], [StraightThrough("front")])]

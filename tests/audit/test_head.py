@@ -97,10 +97,6 @@ NONE = [
         lambda: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, 4), nn.Flatten()),
     ),
     (
-        "not one row a sample",
-        lambda: Net(lambda ls, x: torch.stack([ls["a"](x[0])] * len(x)), a=nn.Linear(6, 3)),
-    ),
-    (
         "what follows 'layers.a' decides too",
         lambda: Net(lambda ls, x: ls["a"](x).relu() @ torch.ones(4, 3).triu(), a=nn.Linear(6, 4)),
     ),
@@ -145,6 +141,11 @@ def test_there_is_none_and_why(why: str, make: Callable[[], nn.Module]) -> None:
     assert head.path is None
     assert why in head.why
     assert clean(model)
+
+
+def test_one_sample_without_a_batch_is_not_one_row_a_sample() -> None:
+    model = Net(lambda ls, x: torch.stack([ls["a"](x[0])] * len(x)), a=nn.Linear(6, 3)).eval()
+    assert "not one row a sample" in find_head(model, torch.rand(6, 6)).why
 
 
 def test_a_model_that_draws_is_compared_under_the_same_draws() -> None:
