@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -121,11 +121,10 @@ def main() -> None:
     given = parser.parse_args()
     names = [n for n in given.only.split(",") if n] or list(zoo.names(given.half))
     with ProcessPoolExecutor(given.processes) as pool:
-        jobs = {name: pool.submit(line, name, given.budget) for name in names}
-        lines = []
-        for name, job in jobs.items():
-            lines.append(job.result())
-            print(name, asdict(lines[-1]), flush=True)
+        jobs = [pool.submit(line, name, given.budget) for name in names]
+        for job in as_completed(jobs):
+            print(asdict(job.result()), flush=True)
+        lines = [job.result() for job in jobs]
     text = "\n".join((*table(lines), "", *summary(lines)))
     print(text)
     if given.out is not None:

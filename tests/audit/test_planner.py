@@ -13,6 +13,7 @@ from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.straight_through import StraightThrough
 from gradwarden.audit.planner import adapt, checks
+from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
 
@@ -174,6 +175,15 @@ def test_saturation_shows_once_the_wall_before_it_is_open() -> None:
     alone = adapt(model[1:], data(), labels(model), THREAT)
     assert "margin" in alone.cures
     assert not alone.patches
+
+
+def test_a_softmax_at_the_end_is_skipped() -> None:
+    model = nn.Sequential(body(), Code(lambda z: (z * 1e3).softmax(1))).eval()
+    found = adapt(model, data(), labels(model), THREAT)
+    assert Unsquashed("1") in found.patches
+    assert "strip" in found.cures
+    assert found.open == ()
+    assert any("softmax" in f.remedy for f in found.findings)
 
 
 def test_a_declared_stand_in_is_used_only_where_it_may_be() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from gradwarden.audit.noise_ratio import signal_to_noise
 from gradwarden.audit.probe import Probe, Score
 from gradwarden.audit.proposals import cheap, learnt
 from gradwarden.audit.route import Route, through
+from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.core.records import Finding
 from gradwarden.core.threat import Threat
@@ -102,7 +104,8 @@ def adapt(
 
 def _told(finding: Finding, cure: str, route: Route) -> Finding:
     """With what the attack does about it in place of what one can do."""
-    at = [p for p in route.patches if cure == "patch" and _around(p, finding.module)]
+    cut = cure in ("patch", "strip")
+    at = [p for p in route.patches if cut and _around(p, finding.module or "")]
     if at:
         return replace(finding, remedy=f"The attack went {through(at[-1])}.")
     if cure == "average" and route.draws > 1:
@@ -115,10 +118,10 @@ def _told(finding: Finding, cure: str, route: Route) -> Finding:
     return finding
 
 
-def _around(patch: Patch, module: str | None) -> bool:
+def _around(patch: Patch, module: str) -> bool:
     """Whether `patch` replaces the module, or one that holds it."""
     path = getattr(patch, "path", None)
-    return path is not None and module is not None and (path == module or within(module, path))
+    return path is not None and (path == module or within(module, path))
 
 
 def checks() -> tuple[Check, ...]:
@@ -153,7 +156,11 @@ class _Walls:
             for finding, cure in seen:
                 found.setdefault((finding.check, finding.module), (finding, cure))
             walls = [finding for finding, cure in seen if cure == "patch"]
-            step = next(self._through(walls, route, probe), None)
+            tails = [Unsquashed(f.module or "") for f, cure in seen if cure == "strip"]
+            ways = chain(
+                (t for t in tails if t not in route.patches), self._through(walls, route, probe)
+            )
+            step = next(ways, None)
             if step is None:
                 break
             route = _with(route, step)

@@ -17,6 +17,7 @@ from gradwarden.attack.double import Double
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.smoothed import Smoothed
 from gradwarden.attack.straight_through import StraightThrough
+from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.core.protocols import Attack, Patch
 
 NEIGHBOURS = 8
@@ -88,6 +89,8 @@ def through(patch: Patch) -> str:
     if isinstance(patch, Surrogate):
         stand_in = "the identity" if patch.module is None else repr(patch.module)
         return f"through {where}, {stand_in} on the way back"
+    if isinstance(patch, Unsquashed):
+        return f"past the softmax or sigmoid at the end of {where}"
     if isinstance(patch, StraightThrough):
         return f"through {where}, each of its operations passed straight"
     return f"through {where}, by {patch!r}"
