@@ -623,3 +623,10 @@ def test_functional_code_is_blamed_on_the_module_around_it_alone() -> None:
     case = case_of(Two().eval())
     assert [f.module for f in ZeroGradient().check(case)] == ["wall"]
     assert NoGradient().check(case) == ()
+
+
+def test_what_a_model_remembers_is_put_back() -> None:
+    case = case_of(Counter(used=True).eval())
+    before = {name: value.clone() for name, value in case.model.state_dict().items()}
+    assert Remembers().check(case) != ()
+    assert all(torch.equal(v, before[name]) for name, v in case.model.state_dict().items())
