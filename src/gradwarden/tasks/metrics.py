@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,8 +15,12 @@ BACK = 0.75  # of that best return: from here on it can collapse again
 
 
 def judged(names: Sequence[str], logits: Tensor, y: Tensor, goal: Goal) -> dict[str, float]:
-    """Figures by name of logits [N, classes] and y [N]; `goal` says which class a user takes."""
-    return {name: JUDGES[name](logits, y, goal) for name in names}
+    """Figures by name of logits [N, classes] and y [N]; `goal` says which class a user takes.
+
+    A figure that needs a label which no sample has is left out.
+    """
+    found = {name: JUDGES[name](logits, y, goal) for name in names}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def auroc(scores: Tensor, y: Tensor) -> float:
@@ -27,7 +32,7 @@ def auroc(scores: Tensor, y: Tensor) -> float:
     below = torch.searchsorted(well, ill)
     up_to = torch.searchsorted(well, ill, right=True)
     pairs = len(ill) * len(well)
-    return float((below + up_to).sum() / 2 / pairs) if pairs else float("nan")
+    return int((below + up_to).sum()) / 2 / pairs if pairs else float("nan")
 
 
 def _share(hit: Tensor) -> float:

@@ -176,7 +176,10 @@ class SecurityTask(Task, Protocol):
         return self.judge(logits_of(model, x), y, self.threat_on(model))
 
     def judge(self, logits: Tensor, y: Tensor, threat: Threat) -> dict[str, float]:
-        """Every metric by name of logits [N, classes], perhaps of attacked samples, with y [N]."""
+        """Metrics by name of logits [N, classes], perhaps of attacked samples, with y [N].
+
+        One that needs a label which no sample has is left out.
+        """
         return judged([metric.name for metric in self.metrics], logits, y, threat.goal)
 
 
