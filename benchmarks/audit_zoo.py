@@ -7,6 +7,7 @@ figures that are claimed are those of the held-out half: `python benchmarks/audi
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,12 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from audit_rivals import RIVALS
 
 from gradwarden import zoo
 from gradwarden.audit.examine import examine
 from gradwarden.core.estimate import Estimate, proportion
 
 OUT = Path(__file__).parent / "results"
+RIVALS_SEE = 100  # samples
 WITHIN = 0.01  # of the best known accuracy
 MISSES = ("consistent", "certified")
 
@@ -38,6 +41,7 @@ class Line:
     patches: tuple[str, ...]
     adaptive: float
     red: tuple[str, ...]
+    rivals: dict[str, bool | None]  # what each says: masked, not masked, no answer
     seconds: float
 
     @property
@@ -48,13 +52,14 @@ class Line:
         )
 
 
-def line(name: str, budget: str) -> Line:
+def line(name: str, budget: str, rivals: bool) -> Line:
     torch.set_num_threads(1)
     known, (x, y) = zoo.answers(name), zoo.data(name)
     began = time.perf_counter()
     found = examine(
         zoo.load(name, blind=True), x, y, zoo.entry(name).threat, budget=budget, use_declared=False
     )
+    seconds = time.perf_counter() - began
     named = {f.module for f in found.findings if f.module is not None}
     return Line(
         name=name,
@@ -67,8 +72,19 @@ def line(name: str, budget: str) -> Line:
         patches=found.patches,
         adaptive=found.adaptive.value,
         red=tuple(gate.name for gate in found.gates if gate.state == "red"),
-        seconds=time.perf_counter() - began,
+        rivals=_rivals(name) if rivals else {},
+        seconds=seconds,
     )
+
+
+def _rivals(name: str) -> dict[str, bool | None]:
+    """Each on a fresh copy of the blind model and the first samples."""
+    x, y = (part[:RIVALS_SEE] for part in zoo.data(name))
+    threat = zoo.entry(name).threat
+    return {
+        title: rival(zoo.load(name, blind=True), x, y, threat).masked
+        for title, rival in RIVALS.items()
+    }
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:
@@ -107,6 +123,28 @@ def summary(lines: Sequence[Line]) -> Iterator[str]:
         )
 
 
+def beside(lines: Sequence[Line]) -> Iterator[str]:
+    """The same models, called by others."""
+    yield "| | masked called masked | honest called masked | no answer |"
+    yield "|---|---|---|---|"
+    ours = {one.name: one.verdict == "masked" for one in lines}
+    calls: dict[str, dict[str, bool | None]] = {"gradwarden audit": dict(ours)}
+    for title in lines[0].rivals:
+        calls[title] = {one.name: one.rivals[title] for one in lines}
+    for title, said in calls.items():
+        hits, alarms = (
+            [said[one.name] for one in lines if one.masked is masked] for masked in (True, False)
+        )
+        silent = sum(word is None for word in said.values())
+        yield f"| {title} | {_share(hits)} | {_share(alarms)} | {silent} of {len(lines)} |"
+
+
+def _share(said: Sequence[bool | None]) -> str:
+    k, n = sum(word is True for word in said), len(said)
+    share = proportion(k, n)
+    return f"{k} of {n} ({share.low:.0%} to {share.high:.0%})"
+
+
 def _is(lines: Sequence[Line], *verdicts: str) -> list[Line]:
     return [one for one in lines if one.verdict in verdicts]
 
@@ -116,16 +154,28 @@ def main() -> None:
     parser.add_argument("--half", default="held-out", choices=("development", "held-out"))
     parser.add_argument("--budget", default="standard")
     parser.add_argument("--only", default="")
+    parser.add_argument("--rivals", action="store_true", help="ask other tools too")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     names = [n for n in given.only.split(",") if n] or list(zoo.names(given.half))
     with ProcessPoolExecutor(given.processes) as pool:
-        jobs = [pool.submit(line, name, given.budget) for name in names]
+        jobs = [pool.submit(line, name, given.budget, given.rivals) for name in names]
         for job in as_completed(jobs):
             print(asdict(job.result()), flush=True)
         lines = [job.result() for job in jobs]
-    text = "\n".join((*table(lines), "", *summary(lines)))
+    parts = [
+        f"# The audit on the zoo's {given.half} half, blind, budget {given.budget}",
+        "",
+        f"`python benchmarks/audit_zoo.py {' '.join(sys.argv[1:])}`".replace(" `", "`"),
+        "",
+        *table(lines),
+        "",
+        *summary(lines),
+    ]
+    if given.rivals:
+        parts += ["", "## Beside other tools, on the same models", "", *beside(lines)]
+    text = "\n".join(parts)
     print(text)
     if given.out is not None:
         given.out.write_text(text + "\n", encoding="utf-8")

@@ -5,13 +5,39 @@ from __future__ import annotations
 import pytest
 
 from gradwarden.audit import gates
+from gradwarden.audit.binarisation import Binarised
+from gradwarden.audit.curve import Curve
+from gradwarden.core.display import Series
+from gradwarden.core.estimate import proportion
 from gradwarden.core.examination import Gate
 from gradwarden.core.records import Finding
 
 FOUND = Finding(
     check="jumps", module="a", value=1.0, threshold=0.5, share=1.0, why="It jumps.", remedy="None."
 )
+
+
+def swept(last: int, *, whole: bool = True, note: str = "") -> Gate:
+    share = proportion(last, 100)
+    series = Series(name="adaptive", x=(0.1, 1.0), y=(0.5, share.value))
+    return gates.sweep(Curve(series, share, share, 0.17, whole, note))
+
+
+def binarised(asr: float, n: int = 50) -> Gate:
+    return gates.binarisation(Binarised(asr, 0.1, n, "" if n else "Not run: no last layer."))
+
+
 ROWS = [
+    ("green", swept(0)),
+    ("green", swept(17)),  # no more than an answer that looks at nothing gets
+    ("red", swept(18)),
+    ("not run", swept(18, note="3 of 9 features may not change.")),
+    ("not run", swept(18, whole=False, note="The box has no ends.")),
+    ("green", swept(17, note="3 of 9 features may not change.")),
+    ("not run", gates.sweep(Curve(None, None, None, 0.1, False, "Not run: no other sizes."))),
+    ("green", binarised(0.95)),
+    ("red", binarised(0.94)),
+    ("not run", binarised(float("nan"), 0)),
     ("green", gates.converged(0, 0, 0, 100)),
     ("green", gates.converged(50, 1, 50, 100)),  # exactly one point
     ("red", gates.converged(50, 2, 50, 100)),
@@ -39,6 +65,9 @@ def test_each_row(state: str, gate: Gate) -> None:
 def test_what_the_gates_say() -> None:
     assert "breaks 2 of 50 samples" in gates.converged(50, 2, 50, 100).says
     assert "2.0 points" in gates.converged(50, 2, 50, 100).says
+    assert "At radius 1 the attack leaves 18.0 % of 100 samples" in swept(18).says
+    assert "finds 94 %, random points 10 %" in binarised(0.94).says
+    assert "no last layer." in binarised(float("nan"), 0).says
     assert "jumps" in gates.findings((FOUND,)).says
     assert (
         "Queries, random points break 10 of 1000"

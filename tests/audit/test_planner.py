@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -147,16 +148,16 @@ def test_where_neither_identity_nor_code_helps_a_net_is_fitted() -> None:
 
 
 def test_what_cannot_be_opened_stays_open() -> None:
-    """Noise in place of the input, keyed by the input: nothing near it is alike."""
+    """Steps so far apart that no point within reach shows what lies beyond them."""
 
-    class Scrambled(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            bits = (x.detach().flatten(1) * 1e4).long().sum(1)
-            return torch.stack([torch.tensor([int(b) * 7919 % 101, 50.0]) for b in bits]) / 101
+    def stairs(x: Tensor) -> Tensor:
+        step = (x.detach().flatten(1).sum(1) / 2).numpy().astype(int) % 3
+        return torch.from_numpy(np.eye(3, dtype=np.float32)[step])
 
-    model = Scrambled().eval()
-    found = adapt(model, data(), labels(model), THREAT)
+    model = Code(stairs).eval()
+    found = adapt(model, data(), labels(model), Threat(ball=Linf(1e-4)))
     assert {f.check for f in found.open} >= {"no-gradient"}
+    assert found.hiding == ()
 
 
 def test_a_model_that_draws_is_averaged() -> None:

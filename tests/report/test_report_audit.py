@@ -21,6 +21,7 @@ def links(*marks: str) -> tuple[Link, ...]:
             kind="Linear",
             line="",
             checks=(mark,) if mark not in ("", "patched") else (),
+            hides=(mark,) if mark not in ("", "patched", "jumps") else (),
             patched=mark == "patched",
         )
         for i, mark in enumerate(marks)
@@ -87,7 +88,8 @@ def test_a_module_stands_as_deep_as_its_path(
 
 
 def test_marks_tell_what_hides_from_what_was_only_seen() -> None:
-    link = replace(links("")[0], checks=("no-gradient", "jumps", "stochastic"), patched=True)
+    checks = ("no-gradient", "jumps", "stochastic")
+    link = replace(links("")[0], checks=checks, hides=("no-gradient", "stochastic"), patched=True)
     node = chain.node(link, Anchors())
     assert [mark.text for mark in node.marks] == [
         "hides the gradient: no-gradient, stochastic",

@@ -16,8 +16,9 @@ def chain(case: Case, findings: Sequence[Finding], patches: Sequence[Patch]) -> 
     around = {getattr(patch, "path", None) for patch in patches}
     links = []
     for path in case.calls:
-        module = case.model.get_submodule(path)
-        checks = tuple(dict.fromkeys(f.check for f in findings if f.module == path))
+        module = case.modules[path]
+        here = [finding for finding in findings if finding.module == path]
+        checks = tuple(dict.fromkeys(finding.check for finding in here))
         line = forward_line(module)
         if checks or path in around or line or not any(module.children()):
             links.append(
@@ -26,6 +27,7 @@ def chain(case: Case, findings: Sequence[Finding], patches: Sequence[Patch]) -> 
                     kind=type(module).__name__,
                     line=line,
                     checks=checks,
+                    hides=tuple(dict.fromkeys(f.check for f in here if f.cure != "not needed")),
                     patched=path in around,
                 )
             )

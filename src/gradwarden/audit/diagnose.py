@@ -19,7 +19,7 @@ HEADS = ("softmax", "log_softmax", "sigmoid", "softmin", "logsigmoid", "exp")
 
 
 def diagnose(case: Case, check: Check) -> tuple[Finding, ...]:
-    """The findings of `check`, each with `kind` and `line` ("file.py:12").
+    """The findings of `check`, each with `kind`, `cure` and `line` ("file.py:12").
 
     The line is that of the call which `check` seeks, or where there is none, of the module's
     forward; "" where that is torch's own, or no Python code (`torch.jit`).
@@ -40,7 +40,8 @@ def _placed(case: Case, check: Check, finding: Finding) -> Finding:
     line = finding.line
     if not line and check.seeks != "module" and (finding.module or "") in case.calls:
         line = _line(check.seeks, trace(case, finding.module or ""))
-    return replace(finding, kind=type(module).__name__, line=line or forward_line(module))
+    kind, where = type(module).__name__, line or forward_line(module)
+    return replace(finding, kind=kind, line=where, cure=check.cure)
 
 
 def _line(seeks: str, seen: Trace) -> str:

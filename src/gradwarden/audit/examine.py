@@ -6,7 +6,7 @@ Differs: the adaptive attack is chosen by measurement; the verdict rests on pair
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,12 +17,15 @@ from gradwarden.attack.evaluate import DRAWS
 from gradwarden.attack.inputs import clean_logits
 from gradwarden.audit.budgets import budget_of
 from gradwarden.audit.case import quiet
+from gradwarden.audit.kept import kept, same_width
 from gradwarden.audit.pace import Pace
+from gradwarden.audit.radii import covers
 from gradwarden.audit.record import Told, record
 from gradwarden.audit.search import attack, expected
 from gradwarden.audit.trail import Subject
 from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
+from gradwarden.core.goal import predicts
 from gradwarden.core.protocols import Progress
 from gradwarden.core.threat import Threat
 
@@ -55,39 +58,68 @@ def examine(
     `surrogate()` is one of the stand-ins that are tried, unless `use_declared` is False; nothing
     else that a model declares is believed: faults are measured, module by module.
 
-    Finished searches are kept in the folder `resume`, and read from it. The verdict is evidence
-    from these samples, never a proof of robustness. Raises BadInput.
+    Finished searches are kept in the folder `resume`, and read from it. The model's state is put
+    back at the end. The verdict is evidence from these samples, never a proof of robustness. Raises
+    BadInput.
     """
     plan = budget_of(budget)
-    _check(model, x, claim, certified)
+    _check(model, x, y, claim, certified)
     names = range(len(x)) if ids is None else ids
-    with quiet(x, seed):  # so that what a model draws is the same next time
+    # Seeded, so that what a model draws is the same next time.
+    with torch.inference_mode(False), quiet(x, seed), kept(model):
+        x, y = (tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in (x, y))
         logits = clean_logits(model, x, y, threat, names, batch_size)
-        random = draws_by_itself(model, x, seed) if stochastic is None else stochastic
-        subject = Subject(
-            model=model,
-            x=x,
-            y=y,
-            threat=threat,
-            ids=names,
-            seed=seed,
-            batch_size=batch_size,
-            draws=DRAWS if random else 1,
-            resume=None if resume is None else Path(resume),
-            pace=Pace(on_progress, expected(plan, len(x))),
-        )
-        found = attack(subject, plan, logits.shape[1], use_declared)
-        told = Told(name or type(model).__name__, command, claim, certified)
+        with same_width(model, logits.shape[1]):
+            random = draws_by_itself(model, x, seed) if stochastic is None else stochastic
+            subject = Subject(
+                model=model,
+                x=x,
+                y=y,
+                threat=threat,
+                ids=names,
+                seed=seed,
+                batch_size=batch_size,
+                draws=DRAWS if random else 1,
+                resume=None if resume is None else Path(resume),
+                pace=Pace(on_progress, expected(plan, len(x))),
+            )
+            found = attack(subject, plan, logits.shape[1], use_declared)
+        notes = tuple(_notes(logits, x, y, threat))
+        told = Told(name or type(model).__name__, command, claim, certified, notes)
         whole = record(subject, plan, found, told)
         subject.pace.end()
         return whole
 
 
-def _check(model: nn.Module, x: Tensor, claim: float | None, certified: Tensor | None) -> None:
+def _notes(logits: Tensor, x: Tensor, y: Tensor, threat: Threat) -> Iterator[str]:
+    """What a reader must know of these samples beside the verdict."""
+    lost = int((~predicts(logits)).sum())
+    if lost:
+        yield f"The model answers {lost} of {len(x)} samples with NaN or infinity: they count as wrong."
+    if len(y.unique()) == 1:
+        yield (
+            f"Every label is {int(y[0])}: an answer that looks at nothing gets all of them right, so "
+            "that neither accuracy nor the sweep of radii says much."
+        )
+    if covers(threat, x):
+        yield (
+            "The ball covers all that the threat leaves open: the attacker may turn any sample into "
+            "any other, and no model withstands that unless it ignores its input."
+        )
+
+
+def _check(
+    model: nn.Module, x: Tensor, y: Tensor, claim: float | None, certified: Tensor | None
+) -> None:
     if not isinstance(model, nn.Module):
         raise BadInput(
             f"the model must be an nn.Module, got {type(model).__name__}: wrap it in one"
         )
+    for told, tensor in (("x", x), ("y", y)):
+        if not isinstance(tensor, Tensor):
+            raise BadInput(f"{told} must be a tensor, got {type(tensor).__name__}: torch.as_tensor")
+    if x.device != y.device:
+        raise BadInput(f"x is on {x.device} and y on {y.device}: bring both to one device")
     if claim is not None and not 0.0 <= claim <= 1.0:
         raise BadInput(f"claim must be an accuracy in [0, 1], got {claim}")
     if certified is not None and (certified.dtype != torch.bool or certified.shape != (len(x),)):

@@ -13,6 +13,7 @@ from gradwarden.core.examination import Gate
 from gradwarden.core.records import Finding
 
 SURE = 0.95  # of the points that are there for certain, found by an attack that can be believed
+BY_HAND = ("batch-coupled", "remembers")  # no stand-in helps: their remedy says what does
 POINTS = 0.01  # what one gate lets pass, in shares of all samples
 
 
@@ -48,16 +49,11 @@ def unreachable() -> Gate:
 def black_box(missed: int, n: int, ran: Sequence[str]) -> Gate:
     """`missed` samples fell to what follows no gradient, and to nothing that does."""
     if not ran:
-        return Gate(
-            name="black box",
-            state="not run",
-            says="No attack without a gradient was run.",
-            settle="Every budget runs one where a sample is left.",
-        )
-    says = (
-        f"{', '.join(ran).capitalize()} break {missed} of {n} samples that no attack along a "
-        "gradient breaks."
-    )
+        says = "No sample is left that an attack without a gradient could break."
+        return Gate(name="black box", state="green", says=says)
+    *first, last = ran
+    names = f"{', '.join(first)} and {last}" if first else last
+    says = f"{names.capitalize()} break {missed} of {n} samples that no attack along a gradient breaks."
     if missed < POINTS * n or not missed:
         return Gate(name="black box", state="green", says=says)
     return Gate(
@@ -72,7 +68,9 @@ def black_box(missed: int, n: int, ran: Sequence[str]) -> Gate:
 def sweep(found: Curve) -> Gate:
     """Whether the adaptive attack leaves no more than chance where it may do anything."""
     if found.series is None or found.last is None:
-        return Gate(name="sweep", state="not run", says=found.note, settle="Another ball.")
+        says = f"Accuracy against radius was not measured: {found.note.removeprefix('Not run: ')}"
+        settle = "A ball of another kind, or samples that the goal is about."
+        return Gate(name="sweep", state="not run", says=says, settle=settle)
     last, radius = found.last, found.series.x[-1]
     says = (
         f"At radius {radius:.3g} the attack leaves {100 * last.value:.1f} % of {last.n} samples; "
@@ -130,12 +128,16 @@ def findings(open_: Sequence[Finding]) -> Gate:
             name="findings", state="green", says="Every finding was gone around or is harmless."
         )
     names = ", ".join(sorted({finding.check for finding in open_}))
+    settle = "A stand-in for the module, written by somebody who knows it, settles it: give the "
+    settle += "module a method surrogate()."
+    by_hand = sorted({finding.remedy for finding in open_ if finding.check in BY_HAND})
+    if by_hand:
+        settle = " ".join(by_hand)
     return Gate(
         name="findings",
         state="red",
-        says=f"Nothing was found to go around: {names}.",
-        settle="A stand-in for the module, written by somebody who knows it, settles it: give the "
-        "module a method surrogate().",
+        says=f"No attack of this audit gets around what these diagnostics found: {names}.",
+        settle=settle,
     )
 
 

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import chain
-from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -29,6 +28,7 @@ from gradwarden.audit.noise_ratio import signal_to_noise
 from gradwarden.audit.probe import Probe, Score
 from gradwarden.audit.proposals import cheap, learnt
 from gradwarden.audit.route import Route, through
+from gradwarden.audit.stand_ins.near import StandIn
 from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.core.records import Finding
@@ -36,6 +36,8 @@ from gradwarden.core.threat import Threat
 
 ROUNDS = 12  # patches at most; a model with more walls than that stays unresolved
 LEAST_DRAWS = 10
+ALIKE = 0.5  # share of a module's changes that a stand-in foresees, to be believed as it is
+NONE = Score(-1, float("-inf"))
 ENOUGH = 0.9  # share of the probed samples with which no further stand-in is looked for
 GAIN = 0.03  # share of the probed samples that a further part must break to be taken
 CHANGES = 4  # parts that are added, or exchanged, once every wall is open
@@ -88,22 +90,23 @@ def adapt(
     walls = _Walls(case, use_declared)
     probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed)
     opened = walls.open(probe)
-    cures = frozenset(cure for _, cure in opened.seen)
+    cures = frozenset(finding.cure for finding in opened.seen)
     probe = replace(probe, random="average" in cures)
     route = opened.route
     others: tuple[Route, ...] = ()
     if len(rows):
         route, others = _improved(route, cures, walls, probe, budget)
-    seen = [(_told(finding, cure, route), cure) for finding, cure in opened.seen]
-    open_ = [f for f, cure in seen if cure == "nothing" or (f.check, f.module) in opened.left]
-    hiding = [f for f, cure in seen if cure != "not needed" and f not in open_]
-    return Adapted(
-        tuple(finding for finding, _ in seen), route, tuple(open_), tuple(hiding), cures, others
-    )
+    seen = tuple(_told(finding, route) for finding in opened.seen)
+    open_ = [f for f in seen if f.cure == "nothing" or (f.check, f.module) in opened.left]
+    # A module that jumps, where an average over a neighbourhood finds no more, hides nothing.
+    plain = {"not needed"} if route.sigma else {"not needed", "smooth"}
+    hiding = [f for f in seen if f.cure not in plain and f not in open_]
+    return Adapted(seen, route, tuple(open_), tuple(hiding), cures, others)
 
 
-def _told(finding: Finding, cure: str, route: Route) -> Finding:
+def _told(finding: Finding, route: Route) -> Finding:
     """With what the attack does about it in place of what one can do."""
+    cure = finding.cure
     cut = cure in ("patch", "strip")
     at = [p for p in route.patches if cut and _around(p, finding.module or "")]
     if at:
@@ -133,7 +136,7 @@ def checks() -> tuple[Check, ...]:
 class _Opened(NamedTuple):
     """What stood in the way, and a patch for each wall that has one."""
 
-    seen: tuple[tuple[Finding, str], ...]  # with the cure that each asks for
+    seen: tuple[Finding, ...]
     route: Route
     left: frozenset[tuple[str, str | None]]  # check and module of the walls that still stand
 
@@ -144,19 +147,21 @@ class _Walls:
 
     case: Case
     use_declared: bool
-    made: dict[str, list[Patch]] = field(default_factory=dict)
+    made: dict[str, list[StandIn]] = field(default_factory=dict)
 
     def open(self, probe: Probe) -> _Opened:
         """A patch for each wall; whether more is worth its cost is not asked here."""
-        found: dict[tuple[str, str | None], tuple[Finding, str]] = {}
+        found: dict[tuple[str, str | None], Finding] = {}
         route = Route()
         for _ in range(ROUNDS):
             with route.applied(self.case.model):
                 seen = list(self._seen(route))
-            for finding, cure in seen:
-                found.setdefault((finding.check, finding.module), (finding, cure))
-            walls = [finding for finding, cure in seen if cure == "patch"]
-            tails = [Unsquashed(f.module or "") for f, cure in seen if cure == "strip"]
+            for finding in seen:
+                found.setdefault((finding.check, finding.module), finding)
+            # A stand-in is no derivative either: what was gone around once is no wall again.
+            past = {getattr(patch, "path", None) for patch in route.patches}
+            walls = [f for f in seen if f.cure == "patch" and f.module not in past]
+            tails = [Unsquashed(f.module or "") for f in seen if f.cure == "strip"]
             ways = chain(
                 (t for t in tails if t not in route.patches), self._through(walls, route, probe)
             )
@@ -170,20 +175,19 @@ class _Walls:
     def cheap(self, path: str) -> list[Patch]:
         return list(cheap(self.case, path, self.use_declared))
 
-    def learnt(self, path: str) -> list[Patch]:
+    def learnt(self, path: str) -> list[StandIn]:
         """Trained once for each path."""
         if path not in self.made:
             self.made[path] = list(learnt(self.case, path))
         return self.made[path]
 
-    def _seen(self, route: Route) -> Iterator[tuple[Finding, str]]:
+    def _seen(self, route: Route) -> Iterator[Finding]:
         # What lies inside a module that is replaced as a whole needs no patch of its own.
         covered = tuple(patch.path for patch in route.patches if isinstance(patch, Surrogate))
         case = replace(self.case, covered=covered)
         for check in checks():
             if not (route.patches and check.cure == "not needed"):  # a patch is a stand-in too
-                for finding in diagnose(case, check):
-                    yield finding, check.cure
+                yield from diagnose(case, check)
 
     def _through(self, walls: Sequence[Finding], route: Route, probe: Probe) -> Iterator[Patch]:
         for wall in walls:
@@ -195,20 +199,29 @@ class _Walls:
         """The best patch for the module at fault, or for the smallest one around it with any."""
         path = wall.module
         while path is not None:
-            best: tuple[Score, Patch] | None = None
-            for some in (self.cheap(path), self.learnt(path)):
-                new = [
-                    (probe.score(_with(route, patch)), patch)
-                    for patch in some
-                    if patch not in route.patches and self._works(path, _with(route, patch))
-                ]
-                best = max([*new, *([best] if best else [])], key=itemgetter(0), default=None)
-                if best is not None and best[0].fell >= ENOUGH * len(probe.x):
-                    break
-            if best is not None:
-                return best[1]
+            scored = self._scored(self.cheap(path), path, route, probe)
+            if max(scored.values(), default=NONE).fell < ENOUGH * len(probe.x):
+                scored |= self._scored(self._sound(path, route, probe), path, route, probe)
+            if scored:
+                return max(scored, key=lambda patch: scored[patch])
             path = path.rpartition(".")[0] if path else None
         return None
+
+    def _scored(
+        self, patches: Sequence[Patch], path: str, route: Route, probe: Probe
+    ) -> dict[Patch, Score]:
+        new = [patch for patch in patches if patch not in route.patches]
+        ways = {patch: _with(route, patch) for patch in new}
+        return {p: probe.score(way) for p, way in ways.items() if self._works(path, way)}
+
+    def _sound(self, path: str, route: Route, probe: Probe) -> list[Patch]:
+        """Those learnt stand-ins that do what the module does, or lead to more than without."""
+        without = probe.score(route).fell
+        return [
+            found.patch
+            for found in self.learnt(path)
+            if found.fidelity >= ALIKE or probe.score(_with(route, found.patch)).fell > without
+        ]
 
     def _works(self, path: str, route: Route) -> bool:
         """Whether the module at `path` gives a gradient to at least half of the samples."""
@@ -228,7 +241,7 @@ def _improved(
     tried: dict[Route, Score] = {}
     if "average" in cures:
         route = replace(route, draws=_draws(walls.case, budget))
-    for first in {route, Route(draws=route.draws)}:  # what was replaced may be the better guide
+    for first in (route, Route(draws=route.draws)):  # what was replaced may be the better guide
         tried[first] = probe.score(first)
     route = max(tried, key=lambda r: tried[r])
     for _ in range(CHANGES):
@@ -252,7 +265,7 @@ def _changes(route: Route, cures: frozenset[str], walls: _Walls) -> Iterator[Rou
     for number, patch in enumerate(route.patches):
         before, after = route.patches[:number], route.patches[number + 1 :]
         path = str(getattr(patch, "path", ""))
-        for other in (*walls.cheap(path), *walls.learnt(path)):
+        for other in (*walls.cheap(path), *(found.patch for found in walls.learnt(path))):
             if other != patch:
                 yield replace(route, patches=(*before, other, *after))
     if not route.sigma:

@@ -13,8 +13,8 @@ from gradwarden.audit.case import Call, Case
 from gradwarden.audit.stand_ins.clean_slope import clean_slope
 from gradwarden.audit.stand_ins.fitted import fitted
 from gradwarden.audit.stand_ins.linear import linear
+from gradwarden.audit.stand_ins.near import StandIn
 from gradwarden.audit.stand_ins.softened import softened
-from gradwarden.audit.stand_ins.student import student
 from gradwarden.core.protocols import Patch, Surrogated
 
 ALIKE = 0.5  # correlation of a module's input and output that makes the identity a stand-in
@@ -39,14 +39,12 @@ def cheap(case: Case, path: str, use_declared: bool) -> Iterator[Patch]:
             yield softer
 
 
-def learnt(case: Case, path: str) -> Iterator[Patch]:
+def learnt(case: Case, path: str) -> Iterator[StandIn]:
     """Patches that are made from what the module does; each takes a second or two."""
-    if path not in case.calls:
-        return
-    whole = student(case) if not path else fitted(case, path)
-    for found in (whole, linear(case, path)):
-        if found is not None:
-            yield found.patch
+    if path in case.calls:
+        for found in (fitted(case, path) if path else None, linear(case, path)):
+            if found is not None:
+                yield found
 
 
 def _alike(call: Call) -> bool:

@@ -40,6 +40,7 @@ class Told(NamedTuple):
     command: str
     claim: float | None
     certified: Tensor | None  # [N] bool
+    notes: tuple[str, ...] = ()  # full sentences
 
 
 def record(subject: Subject, budget: Budget, found: Found, told: Told) -> Examination:
@@ -94,7 +95,7 @@ def record(subject: Subject, budget: Budget, found: Found, told: Told) -> Examin
         figures=tuple(_figures(subject, found, trust, certified, told, showing, rows, judged)),
         galleries=showing.galleries,
         tables=showing.tables,
-        notes=(*ledger.notes, *showing.notes),
+        notes=(*told.notes, *ledger.notes, *showing.notes),
         origin=Origin(
             version=__version__,
             command=told.command,

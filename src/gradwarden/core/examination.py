@@ -61,6 +61,7 @@ class Link:
     kind: str  # class
     line: str  # "file.py:12" of its forward; "" where unknown
     checks: tuple[str, ...]  # of the findings that name it
+    hides: tuple[str, ...]  # those of them that hide the gradient
     patched: bool  # the adaptive attack replaced it on the way back
 
 

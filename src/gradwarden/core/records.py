@@ -44,6 +44,7 @@ class Finding:
     remedy: str  # what the audit did about it, or the user can
     kind: str = ""  # class of the module
     line: str = ""  # "file.py:12", the code at fault; "" where unknown
+    cure: str = ""  # what an attacker does about it; "not needed" where nothing is hidden
 
 
 def to_json(record: object) -> str:

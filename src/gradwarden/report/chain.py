@@ -9,7 +9,6 @@ from itertools import groupby
 from gradwarden.core.examination import Link
 from gradwarden.report.view import Anchors
 
-INFORM = frozenset({"jumps", "straight-through", "train-mode"})  # seen, and nothing hidden by it
 WHOLE = 14  # a chain up to this length is shown whole
 RUN = 3  # modules in a row, at least, that are folded into one line
 DEEPEST = 6  # steps to the right, at most, so that a name has room on a phone
@@ -47,8 +46,8 @@ class Stretch:
 
 def node(link: Link, anchors: Anchors) -> Node:
     parent, dot, name = link.module.rpartition(".")
-    hides = [check for check in link.checks if check not in INFORM]
-    seen = [check for check in link.checks if check in INFORM]
+    hides = list(link.hides)
+    seen = [check for check in link.checks if check not in link.hides]
     marks = []
     if hides:
         marks.append(Mark(tone="is-no", icon="no", text=f"hides the gradient: {', '.join(hides)}"))

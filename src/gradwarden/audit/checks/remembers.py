@@ -5,8 +5,6 @@ Source: Carlini et al. 2019, arXiv:1902.06705, sec. 4 (attack the model as it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gradwarden.audit.case import Case, named, quiet
+from gradwarden.audit.kept import kept
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
 
@@ -35,7 +34,7 @@ class Remembers:
             raise BadInput(f"tolerance must be above 0, got {self.tolerance}")
 
     def check(self, case: Case) -> tuple[Finding, ...]:
-        with _state(case.model) as before:
+        with kept(case.model) as before:
             first = _answer(case)
             changed = [name for name, old in before.items() if _differs(old, case.model, name)]
             if not changed:
@@ -53,7 +52,8 @@ class Remembers:
                 threshold=self.tolerance,
                 share=share,
                 why=f"In {named(case.model, path)} each question changes what the next one is answered.",
-                remedy="Every success was judged in a model that had been asked other questions.",
+                remedy="Audit a model that puts its state back before each answer: here every success "
+                "was judged after other questions.",
             )
             for path in dict.fromkeys(name.rpartition(".")[0] for name in changed)
         )
@@ -65,29 +65,6 @@ def _answer(case: Case) -> Tensor:
     return logits
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
-
-
 def _differs(old: Tensor, model: nn.Module, name: str) -> bool:
-    new = dict(_tensors(model)).get(name)
+    new = {**dict(model.named_parameters()), **dict(model.named_buffers())}.get(name)
     return new is None or new.shape != old.shape or not torch.equal(new, old)
-
-
-@contextmanager
-def _state(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Copies of every weight and buffer, which are put back at the end."""
-    held = dict(_tensors(model))
-    before = {name: tensor.detach().clone() for name, tensor in held.items()}
-    try:
-        yield before
-    finally:
-        modules = dict(model.named_modules())
-        with torch.no_grad():
-            for name, tensor in held.items():
-                tensor.copy_(before[name])
-                path, _, own = name.rpartition(".")
-                kept = modules[path]._buffers  # no dict in compiled code, which replaces none
-                if isinstance(kept, dict) and kept.get(own, tensor) is not tensor:
-                    kept[own] = tensor  # a forward put another in its place

@@ -48,7 +48,9 @@ class Stochastic:
         where: list[str | None] = [*innermost(noisy)] or [None]
         ratio = signal_to_noise(case)
         told = (
-            "" if math.isnan(ratio) else f" Its gradient's signal is {ratio:.2g} times its noise."
+            f" Its gradient's signal is {ratio:.2g} times its noise."
+            if math.isfinite(ratio)
+            else ""
         )
         return tuple(
             Finding(

@@ -58,7 +58,7 @@ def fitted(case: Case, path: str, *, steps: int = 150) -> StandIn | None:
 
 def _mean(case: Case, path: str, pairs: Pairs) -> Tensor:
     """What the module returns for pairs.given [M, ...], the mean of its draws."""
-    call, module = case.calls[path], case.model.get_submodule(path)
+    call, module = case.calls[path], case.modules[path]
 
     def outputs(given: Tensor) -> Tensor:
         args, kwargs = (mapped(part, lambda _: given.clone()) for part in call[:2])

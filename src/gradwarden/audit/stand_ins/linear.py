@@ -90,7 +90,7 @@ def linear(case: Case, path: str) -> StandIn | None:
     there, reach = seen(case, path, case.x), scale(case, path)
     if there is None or reach is None or there.given[0].numel() > FEATURES:
         return None
-    module = case.model.get_submodule(path)
+    module = case.modules[path]
     call = case.calls[path]
 
     def ask(given: Tensor) -> Tensor:

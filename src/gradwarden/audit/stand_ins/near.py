@@ -61,7 +61,7 @@ def seen(case: Case, path: str, x: Tensor, draw: int = 0) -> Pairs | None:
         if not found:
             found.append(_pair(waiting, out, len(x)))
 
-    module = case.model.get_submodule(path)
+    module = case.modules[path]
     hooks = [
         module.register_forward_pre_hook(before, with_kwargs=True),
         module.register_forward_hook(after, with_kwargs=True),

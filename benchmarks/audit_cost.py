@@ -1,0 +1,87 @@
+"""What an audit costs beside AutoAttack's standard version, on the same 500 images of one honest net.
+
+CPU time in one process each, one thread, one run: `python benchmarks/audit_cost.py` prints the
+table and keeps it in benchmarks/results/audit_cost.md. An adversarially trained net is the dear
+case: most samples stand to the end of both.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from attack_autoattack import Counted, autoattack, cases, trained
+
+from gradwarden.audit.examine import examine
+from gradwarden.core.provenance import environment
+
+NET = "PGD-AT 0.1"
+IMAGES = 500
+RESULTS = Path(__file__).parent / "results" / "audit_cost.md"
+TARGETS = {"quick": 1 / 20, "standard": 1 / 3}  # of AutoAttack's time
+AIMS = {"standard": 1 / 6}
+
+
+def measure(tool: str) -> dict[str, Any]:
+    """CPU seconds, passes, accuracy left and, of an audit, its verdict."""
+    torch.set_num_threads(1)
+    case = cases()[NET]
+    x, y = (part[:IMAGES] for part in case.held_out())
+    model = Counted(trained(NET, case), lambda x: x).eval()
+    began, verdict = time.process_time(), "-"
+    if tool == "AutoAttack":
+        left = float(autoattack(model, x, y, case.threat, 10, False).double().mean())
+    else:
+        found = examine(model, x, y, case.threat, budget=tool)
+        left, verdict = found.adaptive.value, found.verdict
+    return {
+        "seconds": time.process_time() - began,
+        "forwards": model.forwards,
+        "backwards": model.backwards,
+        "left": left,
+        "verdict": verdict,
+    }
+
+
+def render(rows: dict[str, dict[str, Any]]) -> str:
+    theirs = rows["AutoAttack"]["seconds"]
+    lines = [
+        "# What an audit costs",
+        "",
+        f"`python benchmarks/audit_cost.py`: {NET}, {IMAGES} images, one thread, CPU time, one run. "
+        f"{environment().get('processor', '')}".strip(),
+        "",
+        "| | seconds | of AutoAttack's | forwards | backwards | accuracy left | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for tool, row in rows.items():
+        lines.append(
+            f"| {tool} | {row['seconds']:.1f} | {row['seconds'] / theirs:.3f} | {row['forwards']:,} "
+            f"| {row['backwards']:,} | {row['left']:.1%} | {row['verdict']} |"
+        )
+    lines.append("")
+    for names, word in ((TARGETS, "target"), (AIMS, "aim")):
+        for tool, share in names.items():
+            took = rows[tool]["seconds"] / theirs
+            met = "met" if took <= share else "**missed**"
+            lines.append(f"- {tool}: {word} {share:.3f} of AutoAttack's time, {took:.3f}: {met}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    rows = {}
+    for tool in ("AutoAttack", "quick", "standard"):
+        # A process each, one after the other, so that none warms up for the next.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows[tool] = pool.apply(measure, (tool,))
+        print(tool, rows[tool], flush=True)
+    text = render(rows)
+    RESULTS.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
