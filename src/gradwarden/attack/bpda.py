@@ -63,7 +63,7 @@ class _Swap:
         if real is None or not any(map(_carries, (*given, *named.values()))):
             return None
         with torch.enable_grad():  # the module may be called inside a no_grad block
-            soft = self.surrogate(*given, *named.values())
+            soft = self.surrogate(*self._cast([*given, *named.values()]))
             if not isinstance(real, Tensor) or soft.shape != real.shape:
                 got = tuple(real.shape) if isinstance(real, Tensor) else type(real).__name__
                 raise BadInput(
@@ -72,6 +72,17 @@ class _Swap:
                     "has the module's shape"
                 )
             return attach(real, soft)
+
+    def _cast(self, given: list[Any]) -> list[Any]:
+        """In the surrogate's own precision: the model may have been copied to another."""
+        own = next((p.dtype for p in self.surrogate.parameters() if p.is_floating_point()), None)
+        if own is None:
+            return given
+        return [value.to(own) if _floats(value) else value for value in given]
+
+
+def _floats(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _carries(value: object) -> bool:
@@ -104,7 +115,7 @@ def patched(model: nn.Module, surrogates: Mapping[str, nn.Module | None]) -> Ite
 def module_at(model: nn.Module, path: str) -> nn.Module:
     """The module at the dotted `path`; "" is the model itself."""
     try:
-        return model.get_submodule(path)
+        return model.get_submodule(path) if path else model  # compiled code has only itself
     except AttributeError as why:
         raise BadInput(f"the model has no module at {path!r}: see model.named_modules()") from why
 

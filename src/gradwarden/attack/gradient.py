@@ -10,6 +10,7 @@ from torch import Tensor
 from gradwarden.attack.bpda import attach
 from gradwarden.attack.losses import loss_of
 from gradwarden.attack.memory import out_of_memory
+from gradwarden.core.errors import BadInput
 from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
@@ -39,8 +40,8 @@ def climbed(
             point, penalty = _tied(problem, tried, leaf)
             best, value = problem.score(best, point, restart)
             best, grad = _backward(best, value - penalty, leaf)
-    except RuntimeError as why:
-        if out_of_memory(why):
+    except Exception as why:  # whatever a user's code raises when it is given a graph
+        if isinstance(why, BadInput) or out_of_memory(why):
             raise
         with torch.no_grad():
             best, value = problem.score(best, tried, restart)
@@ -79,7 +80,7 @@ def input_gradient(value: Tensor, x: Tensor) -> Tensor | None:
         return None
     try:
         (grad,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
-    except RuntimeError as why:
+    except Exception as why:  # whatever the backward of a user's function raises
         if out_of_memory(why):
             raise
         return None

@@ -13,7 +13,10 @@ from gradwarden.core.examination import Gate
 from gradwarden.core.records import Finding
 
 SURE = 0.95  # of the points that are there for certain, found by an attack that can be believed
-BY_HAND = ("batch-coupled", "remembers")  # no stand-in helps: their remedy says what does
+BY_HAND = {  # no stand-in helps against these
+    "batch-coupled": "With batch_size=1 attacks meet the model that the referee judges.",
+    "remembers": "A model that puts its state back before each answer can be audited.",
+}
 POINTS = 0.01  # what one gate lets pass, in shares of all samples
 
 
@@ -130,14 +133,14 @@ def findings(open_: Sequence[Finding]) -> Gate:
     names = ", ".join(sorted({finding.check for finding in open_}))
     settle = "A stand-in for the module, written by somebody who knows it, settles it: give the "
     settle += "module a method surrogate()."
-    by_hand = sorted({finding.remedy for finding in open_ if finding.check in BY_HAND})
-    if by_hand:
-        settle = " ".join(by_hand)
+    by_hand = sorted({BY_HAND[f.check] for f in open_ if f.check in BY_HAND})
+    if all(finding.check in BY_HAND for finding in open_):
+        settle = ""
     return Gate(
         name="findings",
         state="red",
         says=f"No attack of this audit gets around what these diagnostics found: {names}.",
-        settle=settle,
+        settle=" ".join(filter(None, [settle, *by_hand])),
     )
 
 

@@ -74,9 +74,10 @@ def _put_back(model: nn.Module, held: dict[str, Tensor], before: dict[str, Tenso
     for name, tensor in held.items():
         if not torch.equal(tensor, before[name]):
             tensor.copy_(before[name])
-    for name, tensor in _tensors(model):
+    modules = dict(model.named_modules())
+    for name, _ in list(_tensors(model)):
         path, _, own = name.rpartition(".")
-        module = dict(model.named_modules())[path]
+        module = modules[path]
         for places in (module._parameters, module._buffers):
             if not isinstance(places, dict) or own not in places:  # compiled code has no dict
                 continue
