@@ -7,11 +7,13 @@ from gradwarden.core.lazy import lazy
 if TYPE_CHECKING:
     from gradwarden.tasks.breast_cancer import BreastCancer as BreastCancer
     from gradwarden.tasks.card_fraud import CardFraud as CardFraud
+    from gradwarden.tasks.cartpole_ppo import CartPolePPO as CartPolePPO
     from gradwarden.tasks.demand_forecast import DemandForecast as DemandForecast
     from gradwarden.tasks.digits_cnn import DigitsCNN as DigitsCNN
     from gradwarden.tasks.fashion_cnn import FashionCNN as FashionCNN
     from gradwarden.tasks.gpt_text import GPTText as GPTText
     from gradwarden.tasks.lstm_text import LSTMText as LSTMText
+    from gradwarden.tasks.lunarlander_ppo import LunarLanderPPO as LunarLanderPPO
     from gradwarden.tasks.motion_classify import MotionClassify as MotionClassify
     from gradwarden.tasks.phishing_sites import PhishingSites as PhishingSites
     from gradwarden.tasks.pneumonia import Pneumonia as Pneumonia

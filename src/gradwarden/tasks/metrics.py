@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gradwarden.core.goal import Goal
 
-FELL = 0.5  # of the best return so far: below it, a policy has collapsed
-BACK = 0.75  # of that best return: from here on it can collapse again
+FELL = 0.5  # of the gain so far: below it, a policy has collapsed
+BACK = 0.75  # of that gain: from here on it can collapse again
 
 
 def judged(names: Sequence[str], logits: Tensor, y: Tensor, goal: Goal) -> dict[str, float]:
@@ -68,18 +68,20 @@ def worst_decile(returns: Tensor) -> float:
 
 
 def collapses(curve: Sequence[float]) -> int:
-    """How often a policy that had learned lost it: the smoothed return fell below half its best.
+    """How often a policy that had learned lost more than half of what it had gained.
 
-    `curve` holds returns in the order of training, above 0 where a policy does well. The mean of
-    ten is followed; after a fall it must come back to three quarters before the next one counts.
+    `curve` holds returns in the order of training; the mean of ten is followed, from its first
+    value. A policy has learned once its gain exceeds the size of that value. After a fall it must
+    come back to three quarters of the gain before the next one counts.
     """
-    count, up, best = 0, True, 0.0
-    for end in range(10, len(curve) + 1):
-        level = sum(curve[end - 10 : end]) / 10
+    levels = [sum(curve[end - 10 : end]) / 10 for end in range(10, len(curve) + 1)]
+    count, up, best = 0, True, -math.inf
+    for level in levels:
         best = max(best, level)
-        if up and level < FELL * best:
+        gain = best - levels[0]
+        if up and gain > abs(levels[0]) and level - levels[0] < FELL * gain:
             count, up = count + 1, False
-        elif not up and level >= BACK * best:
+        elif not up and level - levels[0] >= BACK * gain:
             up = True
     return count
 
