@@ -14,8 +14,14 @@ from typer.testing import CliRunner
 from gradwarden.cli.main import app
 
 MODEL = '''
+import os
+import time
+
+import numpy as np
 import torch
 from torch import nn
+
+import gradwarden as gw
 
 
 class Net(nn.Module):
@@ -38,6 +44,63 @@ class Hide(nn.Module):
     def forward(self, x):
         with torch.no_grad():
             return x.clone()
+
+
+class Slow(Net):
+    def forward(self, x):
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        return super().forward(x)
+
+
+def slow():
+    return Slow().eval()
+
+
+def linear():
+    """The same as `Net`, of layers that certificates know."""
+    net = nn.Linear(12, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[-20.0 / 12], [20.0 / 12]]).expand(2, 12))
+        net.bias.copy_(torch.tensor([10.0, -10.0]))
+    return nn.Sequential(nn.Flatten(), net).eval()
+
+
+def single():
+    """The same with one logit."""
+    net = nn.Linear(12, 1)
+    with torch.no_grad():
+        net.weight.fill_(40.0 / 12)
+        net.bias.fill_(-20.0)
+    return nn.Sequential(nn.Flatten(), net).eval()
+
+
+def sigmoid():
+    return nn.Sequential(single(), nn.Sigmoid()).eval()
+
+
+class Estimator:
+    """Looks like one of scikit-learn's, and answers as `Net` in steps."""
+
+    classes_ = np.array([0, 1])
+
+    def predict_proba(self, x):
+        share = 1 / (1 + np.exp(40.0 * (0.5 - x.mean(1))))
+        share = np.round(share * 20) / 20
+        return np.stack([1 - share, share], 1)
+
+
+def estimator():
+    return Estimator()
+
+
+def spam():
+    found = Estimator()
+    found.classes_ = np.array(["ham", "spam"])
+    return found
+
+
+def threat():
+    return gw.Threat(ball=gw.L2(0.25), goal=gw.Evades(source=1))
 
 
 def training():

@@ -62,7 +62,7 @@ def test_every_option_arrives(run: Any, seen: dict[str, Any]) -> None:
     words = ["--budget", "thorough", "--samples", "7", "--batch-size", "3", "--seed", "5"]
     ended = run(*attack("honest", *words, "--box", "-1,2", "--resume", "kept"))
     assert ended.code == 130
-    assert "with --resume, finished batches are kept" in ended.err
+    assert "finished batches are kept: the same command, with --resume kept" in ended.err
     assert (seen["budget"], seen["batch_size"], seen["seed"]) == ("thorough", 3, 5)
     assert seen["resume"] == Path("kept")
     assert (seen["threat"].box, len(seen["ids"])) == ((-1.0, 2.0), 7)
@@ -85,6 +85,8 @@ BAD = {
     "--budget huge": "Invalid value for '--budget'",
     "--out ledger.html": "--out must end in .json, got 'ledger.html'",
     "--ball l0 --radius 0.5": "--radius of l0 is a whole number of elements, got '0.5'",
+    "--threat user_model.py:threat": "--threat says ball, radius and box by itself",
+    "--label y": "--label names a column of a .csv file",
     "--box 0": "--box must be two numbers such as 0,1",
     "--device abacus": "device 'abacus' cannot be used on this machine",
 }

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import made_up_audit
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ WORDS = ["--data", "data.npz", "--ball", "linf", "--radius", "1/5"]
 
 
 def audit(model: str, *words: str) -> list[str]:
-    return ["audit", f"user_model.py:{model}", *WORDS, *words]
+    return ["audit", f"user_model.py:{model}", *WORDS, "--budget", "quick", *words]
 
 
 def files(folder: Path) -> list[str]:
@@ -29,6 +30,7 @@ def test_a_hidden_gradient_is_found_from_the_shell(folder: Path, process: Any) -
     words = audit("hidden", "--out", "new/audit.json", "--fail-on", "masked,overstated")
     code, out, err = process(*words)
     assert code == 1, err
+    assert err == ""  # no bar where nobody looks
     assert "MASKED" in out
     assert "Written: new/audit.json" in out
     record = from_json((folder / "new" / "audit.json").read_text(), Examination)
@@ -42,15 +44,40 @@ def test_a_hidden_gradient_is_found_from_the_shell(folder: Path, process: Any) -
 
 
 def test_an_honest_model_passes_and_the_page_is_written(folder: Path, run: Any) -> None:
-    code, out, err = run(*audit("honest", "--out", "a.html", "--fail-on", "masked", "--seed", "3"))
+    words = ["--out", "a.html", "--fail-on", "masked", "--seed", "3", "--samples", "20"]
+    code, out, err = run(*audit("honest", *words))
     assert code == 0, err
     assert "CONSISTENT" in out
+    assert "quick budget" in " ".join(out.split())
     assert "user_model.py:honest" in (folder / "a.html").read_text()
 
 
-def test_a_verdict_that_is_not_listed_exits_with_0(folder: Path, run: Any) -> None:
-    assert run(*audit("hidden", "--fail-on", "overstated")).code == 0
-    assert files(folder) == FILES
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 0),
+        (["--fail-on", "overstated"], 0),
+        (["--fail-on", "overstated, masked"], 1),
+        (["--fail-on", "masked", "--out", "new/a.json"], 1),
+        (["--out", "a.html"], 0),
+    ],
+    ids=str,
+)
+def test_the_exit_code_follows_the_verdict_and_the_record_is_written_first(
+    folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    record = made_up_audit.examination()
+    assert record.verdict == "masked"
+    monkeypatch.setattr(room, "examine", lambda *_, **__: record)
+    ended = run(*audit("honest", *words))
+    assert (ended.code, ended.err) == (code, "")
+    assert "MASKED" in ended.out
+    if "new/a.json" in words:
+        assert from_json((folder / "new" / "a.json").read_text(), Examination) == record
+    elif "a.html" in words:
+        assert "masked" in (folder / "a.html").read_text().lower()
+    else:
+        assert files(folder) == FILES
 
 
 @pytest.fixture
@@ -70,8 +97,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.mark.usefixtures("folder")
 def test_every_option_arrives(run: Any, seen: dict[str, Any]) -> None:
     words = ["--claim", "0.85", "--samples", "7", "--batch-size", "3", "--seed", "5"]
+    words += ["--budget", "thorough", "--resume", "kept"]
     assert run(*audit("honest", *words, "--box", "-1,2")).code == 130
     assert (seen["claim"], seen["batch_size"], seen["seed"]) == (0.85, 3, 5)
+    assert (seen["budget"], seen["resume"], seen["certified"]) == ("thorough", Path("kept"), None)
     assert (seen["threat"].box, seen["threat"].ball.radius) == ((-1.0, 2.0), 0.2)
     assert seen["ids"] == sorted(set(seen["ids"]))
     assert len(seen["ids"]) == len(seen["x"]) == 7
@@ -122,11 +151,14 @@ FACTORIES = {
     ":honest": "got ':honest', expected file.py:callable",
     "user_model.py:honesty": "user_model.py has no 'honesty'; did you mean 'honest'?",
     "user_model.py:value": "user_model.py:value is a int, expected a callable without arguments",
-    "user_model.py:number": "user_model.py:number returned int, expected a torch.nn.Module",
+    "user_model.py:number": "user_model.py:number returned int, expected a torch.nn.Module or an",
+    "user_model.py:sigmoid": "user_model.py:sigmoid returns one value in [0, 1] a sample, which may "
+    "be a probability or a logit: return gradwarden.attack.FromProbabilities(model) or gradwarden.",
+    "user_model.py:spam": "user_model.py:spam returned an estimator for the classes ham, spam, expe",
     "user_model.py:needs": "calling user_model.py:needs raised TypeError: needs() missing 1",
     "user_model.py:broken": "calling user_model.py:broken raised ZeroDivisionError: no weights\n",
     "user_model.py:training": "the model is in train mode",
-    "user_model.py:wide": "user_model.py:wide raised RuntimeError on x of shape (40, 12), torch.f",
+    "user_model.py:wide": "user_model.py:wide raised RuntimeError on x of shape (1, 12), torch.fl",
     "quits.py:build": "importing quits.py raised SystemExit: 4",
     "wrong.py:build": "importing wrong.py raised SyntaxError: invalid syntax",
 }
@@ -147,6 +179,8 @@ OPTIONS = [
     (["--radius", "0"], "radius must be a finite number above 0, in units of x, got 0.0"),
     (["--radius", "-8/255"], "radius must be a finite number above 0"),
     (["--radius", "nan"], "radius must be a finite number above 0"),
+    (["--threat", "user_model.py:threat"], "--threat says ball, radius and box by itself, got "),
+    (["--label", "y"], "--label names a column of a .csv file, got the data 'data.npz'"),
     (["--box", "0"], "--box must be two numbers such as 0,1, got '0'"),
     (["--box", "0,one"], "--box takes a number such as 0.1 or 8/255, got 'one'"),
     (["--box", "1,0"], "box must be (low, high) with low < high, got (1.0, 0.0)"),
@@ -172,7 +206,9 @@ def test_a_wrong_option_is_one_sentence(
     assert files(folder) == FILES
 
 
-@pytest.mark.parametrize("words", [["--samples", "0"], ["--batch-size", "0"], ["--ball", "l3"]])
+@pytest.mark.parametrize(
+    "words", [["--samples", "0"], ["--batch-size", "0"], ["--ball", "l3"], ["--budget", "huge"]]
+)
 @pytest.mark.usefixtures("folder")
 def test_typers_own_checks_exit_with_2(run: Any, words: list[str]) -> None:
     assert run(*audit("honest", *words)).code == 2
@@ -185,10 +221,20 @@ def test_what_cannot_be_written_is_said_before_the_model_is_even_loaded(run: Any
     assert err.endswith("data.npz is not a folder\n")
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("can't allocate memory: you tried"),
+    ],
+    ids=["cuda", "cpu"],
+)
 @pytest.mark.usefixtures("folder")
-def test_too_little_memory_is_one_sentence(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_one_sentence(
+    run: Any, monkeypatch: pytest.MonkeyPatch, why: Exception
+) -> None:
     def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        raise why
 
     monkeypatch.setattr(room, "examine", full)
     code, _, err = run(*audit("honest", "--batch-size", "9"))

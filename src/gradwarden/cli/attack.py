@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,121 +13,92 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradwarden.cli import arguments
-from gradwarden.cli.arguments import BallName, BudgetName
+from gradwarden.cli import arguments, options
+from gradwarden.cli.arguments import BudgetName
+from gradwarden.cli.progress import progress, stoppable
+from gradwarden.cli.threats import threat_of
 from gradwarden.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gradwarden.core.ledger_record import Ledger
-    from gradwarden.core.protocols import Progress
-    from gradwarden.core.threat import Threat
 
 
 def attack(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            show_default=False,
-            help="file.py:callable or package.module:callable; returns an nn.Module in eval mode.",
-        ),
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            show_default=False,
-            help="A .npz, .pt or .safetensors file that holds x and y, or a callable like MODEL.",
-        ),
-    ],
-    ball: Annotated[BallName, typer.Option(show_default=False, help="Norm of the perturbations.")],
-    radius: Annotated[
-        str,
-        typer.Option(
-            show_default=False, help="Largest perturbation, for example 8/255; of l0, elements."
-        ),
-    ],
-    box: Annotated[str, typer.Option(help="Lowest and highest value of x.")] = "0,1",
-    budget: Annotated[
-        BudgetName, typer.Option(help="How much is spent on each sample.")
-    ] = BudgetName.standard,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="How many samples, drawn by seed. Default: all.")
+    model: options.Model,
+    data: options.Data,
+    label: options.Label = None,
+    ball: options.Ball = None,
+    radius: options.Radius = None,
+    box: options.Box = None,
+    threat: options.Named = None,
+    budget: options.Budget = BudgetName.standard,
+    samples: options.Samples = None,
+    batch_size: options.BatchSize = 256,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the record, as .json.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples in one pass.")] = 256,
-    device: Annotated[str, typer.Option(help="For example cpu, cuda or cuda:1.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Also write the record, as .json.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Folder that keeps finished batches, and goes on from them.")
-    ] = None,
+    resume: options.Resume = None,
 ) -> None:
     """Attack a model with everything a budget holds, and say who broke which sample.
 
-    The accuracy that is left is an upper bound: a stronger attack may leave less. Several
-    processes share the work when torchrun starts them. Exit codes: 0 done, 2 bad input.
+    The accuracy that is left is an upper bound: a stronger attack may leave
+    less. Several processes share the work when torchrun starts them.
+
+    Exit codes: 0 done, 2 bad input, 130 interrupted.
 
     Examples:
 
-        gradwarden attack model.py:build --data test.npz --ball linf --radius 8/255
+        gradwarden attack model.py:build --data x.npz --ball linf --radius 8/255
 
-        gradwarden attack model.py:build --data test.npz --ball l2 --radius 0.5 --budget thorough
-        --resume kept --out ledger.json
+        gradwarden attack model.py:build --data x.npz --ball l2 --radius 0.5
+        --budget thorough --resume kept --out ledger.json
 
-        torchrun --no-python --nproc-per-node 2 gradwarden attack model.py:build --data test.npz
-        --ball linf --radius 8/255
+        torchrun --no-python --nproc-per-node 2 gradwarden attack model.py:build
+        --data x.npz --ball linf --radius 8/255
     """
     if out is not None:
         arguments.check_out(out, ".json")
-    threat = arguments.threat(ball, radius, box)
+    against = threat_of(ball, radius, box, threat)
+    work = options.Work(
+        model, data, label, against, budget, samples, batch_size, device, seed, resume
+    )
     with _processes(device) as (rank, place):
-        ledger = _evaluated(
-            model, data, threat, budget, samples, batch_size, place, seed, resume, rank == 0
-        )
+        ledger = _evaluated(work._replace(device=place), shown=rank == 0)
     if rank == 0:
         _show(ledger, out)
 
 
-def _evaluated(
-    model: str,
-    data: str,
-    threat: Threat,
-    budget: BudgetName,
-    samples: int | None,
-    batch_size: int,
-    device: str,
-    seed: int,
-    resume: Path | None,
-    shown: bool,
-) -> Ledger:
-    import torch
-
+def _evaluated(work: options.Work, *, shown: bool) -> Ledger:
     from gradwarden.attack.evaluate import evaluate
-    from gradwarden.cli.subjects import subjects, try_out
+    from gradwarden.attack.memory import out_of_memory
+    from gradwarden.cli.subjects import subjects
 
-    net, x, y, ids = subjects(model, data, threat, samples, device, seed)
     try:
-        try_out(net, model, x[:1])
-        with _bar(shown) as tell:
+        found = subjects(work)
+        with stoppable("finished batches", work.resume), progress("attacking", shown=shown) as tell:
             ledger = evaluate(
-                net,
-                x,
-                y,
-                threat,
-                budget=budget.value,
-                seed=seed,
-                ids=ids,
-                batch_size=batch_size,
-                resume=resume,
+                found.model,
+                found.x,
+                found.y,
+                work.threat,
+                budget=work.budget.value,
+                seed=work.seed,
+                ids=found.ids,
+                batch_size=work.batch_size,
+                resume=work.resume,
                 on_progress=tell,
             )
-    except torch.OutOfMemoryError:
-        raise BadInput(f"{device} has not enough memory for one sample in one pass") from None
+    except (RuntimeError, MemoryError) as why:
+        if not out_of_memory(why):
+            raise
+        raise BadInput(f"{work.device} has not enough memory for one sample in one pass") from None
     origin = ledger.origin and replace(
         ledger.origin, command=shlex.join(["gradwarden", *sys.argv[1:]])
     )
-    return replace(ledger, model=model, origin=origin)
+    notes = (*found.notes, *ledger.notes)
+    return replace(ledger, model=work.model, origin=origin, notes=notes)
 
 
 @contextmanager
@@ -143,26 +115,6 @@ def _processes(device: str) -> Iterator[tuple[int, str]]:
         yield dist.get_rank(), f"cuda:{os.environ['LOCAL_RANK']}" if cuda else device
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def _bar(shown: bool) -> Iterator[Progress]:
-    """Share of the work and remaining time, on a terminal; what falls needs no more."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    screen = Console(stderr=True)
-    columns = (
-        TextColumn("attacking"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("at most"),
-    )
-    off = not (shown and screen.is_terminal)
-    with Progress(*columns, console=screen, transient=True, disable=off) as bar:
-        row = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
 def _show(ledger: Ledger, out: Path | None) -> None:

@@ -10,26 +10,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradwarden.cli import table
 from gradwarden.cli.named import made
 from gradwarden.core.errors import BadInput, GradwardenError, MissingExtra
+from gradwarden.core.tabular import Tabular
+
+TABLE = ".csv"
+LABEL = "y"
 
 
-def load(text: str) -> tuple[Tensor, Tensor]:
+def load(
+    text: str, label: str | None = None, schema: Tabular | None = None
+) -> tuple[Tensor, Tensor]:
     """x [N, ...] and y [N] on the CPU; integer labels of any width become int64.
 
-    `text` names a `.npz`, `.pt` or `.safetensors` file that holds x and y, or a callable that
-    returns (x, y). Raises BadInput.
+    `text` names a `.npz`, `.pt` or `.safetensors` file that holds x and y, a callable that returns
+    (x, y), or a `.csv` file whose column `label` (default y) holds the classes; see `table.read`
+    for what becomes of the others. Raises BadInput.
     """
     path = Path(text)
-    if path.suffix in READERS:
+    if label is not None and path.suffix != TABLE:
+        raise BadInput(f"--label names a column of a {TABLE} file, got the data {text!r}")
+    if path.suffix in (*READERS, TABLE):
         if not path.is_file():
             raise BadInput(f"there is no file {text}")
-        pair = _xy(_read(path), text)
+        pair = _xy(_read(path, label or LABEL, schema), text)
     elif ":" in text:
         pair = _xy(made(text), text)
     else:
         raise BadInput(
-            f"got the data {text!r}, expected {', '.join(READERS)}, file.py:callable or "
+            f"got the data {text!r}, expected {', '.join(READERS)}, {TABLE}, file.py:callable or "
             "package.module:callable"
         )
     x, y = (_tensor(part, name, text) for part, name in zip(pair, "xy", strict=True))
@@ -42,8 +52,10 @@ def load(text: str) -> tuple[Tensor, Tensor]:
     return x, y.long() if integer else y
 
 
-def _read(path: Path) -> object:
+def _read(path: Path, label: str, schema: Tabular | None) -> object:
     try:
+        if path.suffix == TABLE:
+            return table.read(path, label, schema)
         return READERS[path.suffix](path)
     except pickle.UnpicklingError:
         raise BadInput(

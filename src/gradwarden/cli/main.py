@@ -36,12 +36,9 @@ class Sentences(TyperGroup):
         except GradwardenError as why:
             typer.secho(f"gradwarden: {why}", fg="red", err=True)
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            hints = {
-                "compare": "finished runs are kept, --resume goes on from them",
-                "attack": "with --resume, finished batches are kept and it goes on from them",
-            }
-            hint = hints.get(ctx.invoked_subcommand or "", "nothing was written")
+        except KeyboardInterrupt as why:
+            hints = {"compare": "finished runs are kept, --resume goes on from them"}
+            hint = str(why) or hints.get(ctx.invoked_subcommand or "", "nothing was written")
             typer.echo(f"\ngradwarden: interrupted; {hint}", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
