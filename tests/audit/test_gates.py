@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gradwarden.audit import gates
@@ -46,7 +48,7 @@ ROWS = [
     ("green", gates.black_box(0, 50, ["queries"])),  # none, however few samples
     ("green", gates.black_box(9, 1000, ["queries"])),
     ("red", gates.black_box(10, 1000, ["queries"])),
-    ("not run", gates.black_box(0, 1000, [])),
+    ("green", gates.black_box(0, 1000, [])),  # no sample was left to ask about
     ("green", gates.findings(())),
     ("red", gates.findings((FOUND,))),
     ("green", gates.constraints(3, 3)),
@@ -70,6 +72,22 @@ def test_what_the_gates_say() -> None:
     assert "no last layer." in binarised(float("nan"), 0).says
     assert "jumps" in gates.findings((FOUND,)).says
     assert (
-        "Queries, random points break 10 of 1000"
+        "Queries and random points break 10 of 1000"
         in gates.black_box(10, 1000, ["queries", "random points"]).says
     )
+
+
+def test_what_no_stand_in_helps_against_is_settled_otherwise() -> None:
+    remembers = replace(FOUND, check="remembers")
+    assert "surrogate()" in gates.findings((FOUND,)).settle
+    assert "surrogate()" not in gates.findings((remembers,)).settle
+    assert "puts its state back" in gates.findings((remembers,)).settle
+    both = gates.findings((FOUND, remembers)).settle
+    assert "surrogate()" in both
+    assert "puts its state back" in both
+
+
+def test_nothing_stored_and_nothing_measured_are_told_as_such() -> None:
+    assert gates.constraints(0, 0).says == "No adversarial example is stored."
+    swept = gates.sweep(Curve(None, None, None, 0.1, False, "Not run: no other sizes."))
+    assert swept.says == "Accuracy against radius was not measured: no other sizes."

@@ -65,7 +65,7 @@ def curve(
     if samples < 1:
         raise BadInput(f"samples must be at least 1, got {samples}")
     logits = clean_logits(model, x, y, threat, range(len(x)), batch_size)
-    rows = _losable(threat, y, logits.shape[1]).nonzero()[:, 0][:samples]
+    rows = losable(threat, y, logits.shape[1]).nonzero()[:, 0][:samples]
     if not len(rows):
         return Curve(None, None, None, 0.0, False, "Not run: the goal concerns no sample.")
     x, y = x[rows], y[rows]
@@ -91,7 +91,7 @@ def curve(
     return Curve(series, accuracies[own], accuracies[-1], chance, whole, note)
 
 
-def _losable(threat: Threat, y: Tensor, classes: int) -> Tensor:
+def losable(threat: Threat, y: Tensor, classes: int) -> Tensor:
     """[N] bool: some answer of the model reaches the goal."""
     sure = 1e6 * torch.eye(classes, device=y.device)
     found = [threat.goal.reached(one.expand(len(y), -1), y) for one in sure]

@@ -41,7 +41,7 @@ def _placed(case: Case, check: Check, finding: Finding) -> Finding:
     if not line and check.seeks != "module" and (finding.module or "") in case.calls:
         line = _line(check.seeks, trace(case, finding.module or ""))
     kind, where = type(module).__name__, line or forward_line(module)
-    return replace(finding, kind=kind, line=where, cure=check.cure)
+    return replace(finding, kind=kind, line=where, cure=finding.cure or check.cure)
 
 
 def _line(seeks: str, seen: Trace) -> str:

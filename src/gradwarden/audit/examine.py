@@ -11,12 +11,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from gradwarden.attack.chance import draws_by_itself
 from gradwarden.attack.evaluate import DRAWS
 from gradwarden.attack.inputs import clean_logits
+from gradwarden.attack.models import PredictProba
 from gradwarden.audit.budgets import budget_of
 from gradwarden.audit.case import quiet
+from gradwarden.audit.curve import losable
 from gradwarden.audit.kept import kept, same_width
 from gradwarden.audit.pace import Pace
 from gradwarden.audit.radii import covers
@@ -27,7 +30,7 @@ from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
 from gradwarden.core.goal import predicts
 from gradwarden.core.protocols import Progress
-from gradwarden.core.threat import Threat
+from gradwarden.core.threat import UNTARGETED, Threat
 
 
 def examine(
@@ -69,6 +72,7 @@ def examine(
     with torch.inference_mode(False), quiet(x, seed), kept(model):
         x, y = (tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in (x, y))
         logits = clean_logits(model, x, y, threat, names, batch_size)
+        concerned = _concerned(threat, y, logits.shape[1])
         with same_width(model, logits.shape[1]):
             random = draws_by_itself(model, x, seed) if stochastic is None else stochastic
             subject = Subject(
@@ -84,19 +88,43 @@ def examine(
                 pace=Pace(on_progress, expected(plan, len(x))),
             )
             found = attack(subject, plan, logits.shape[1], use_declared)
-        notes = tuple(_notes(logits, x, y, threat))
+        notes = tuple(_notes(model, logits, x, y, threat, concerned))
         told = Told(name or type(model).__name__, command, claim, certified, notes)
         whole = record(subject, plan, found, told)
         subject.pace.end()
         return whole
 
 
-def _notes(logits: Tensor, x: Tensor, y: Tensor, threat: Threat) -> Iterator[str]:
-    """What a reader must know of these samples beside the verdict."""
+def _concerned(threat: Threat, y: Tensor, classes: int) -> int:
+    """How many samples some wrong answer, and no right one, turns into a success."""
+    right = threat.goal.reached(one_hot(y, classes) * 1e6, y)
+    concerned = int((losable(threat, y, classes) & ~right).sum())
+    if not concerned:
+        raise BadInput(
+            f"the goal {threat.goal!r} concerns none of the {len(y)} samples, whose labels are "
+            f"{sorted(set(y.tolist()))}: give samples that the attacker wants to change"
+        )
+    return concerned
+
+
+def _notes(
+    model: nn.Module, logits: Tensor, x: Tensor, y: Tensor, threat: Threat, concerned: int
+) -> Iterator[str]:
+    """What a reader must know of this model and these samples beside the verdict."""
+    if any(isinstance(module, PredictProba) for module in model.modules()):
+        yield (
+            "The model is a black box: it was asked, and gradients are those of stand-ins trained on "
+            "its answers. What an attacker with the estimator's own code can do is not tested."
+        )
+    if concerned < len(y):
+        yield (
+            f"The goal concerns {concerned} of {len(y)} samples; what becomes of the others does not "
+            "depend on the attacker."
+        )
     lost = int((~predicts(logits)).sum())
     if lost:
         yield f"The model answers {lost} of {len(x)} samples with NaN or infinity: they count as wrong."
-    if len(y.unique()) == 1:
+    if len(y.unique()) == 1 and threat.goal == UNTARGETED:
         yield (
             f"Every label is {int(y[0])}: an answer that looks at nothing gets all of them right, so "
             "that neither accuracy nor the sweep of radii says much."

@@ -63,8 +63,8 @@ def black_box(missed: int, n: int, ran: Sequence[str]) -> Gate:
         name="black box",
         state="red",
         says=says,
-        settle="The gradient misleads somewhere that no diagnostic names: more queries tell how far, "
-        "in the thorough budget.",
+        settle="Somewhere the gradient that was followed misleads: more queries tell how far, in the "
+        "thorough budget.",
     )
 
 
@@ -147,6 +147,8 @@ def findings(open_: Sequence[Finding]) -> Gate:
 def constraints(judged: int, allowed: int) -> Gate:
     """Of `judged` stored adversarial examples, `allowed` are inside the threat."""
     says = f"{allowed} of {judged} stored adversarial examples lie inside the threat."
+    if not judged:
+        says = "No adversarial example is stored."
     state = "green" if allowed == judged else "red"
     settle = "" if state == "green" else "This is a fault of the audit itself: please report it."
     return Gate(name="constraints", state=state, says=says, settle=settle)

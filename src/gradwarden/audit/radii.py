@@ -41,4 +41,5 @@ def covers(threat: Threat, x: Tensor) -> bool:
     farthest = torch.where(x - low > high - x, low, high)
     if not bool(farthest.isfinite().all()):
         return False
-    return bool((threat.ball.size(farthest - x) <= threat.ball.radius * (1 + 1e-6)).all())
+    size = threat.ball.size(farthest - x)  # infinite where no such ball has room for the change
+    return bool((size.isfinite() & (size <= threat.ball.radius * (1 + 1e-6))).all())

@@ -15,10 +15,15 @@ from gradwarden.audit.case import Case, floats, innermost, named
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
 
+LOGS = "which changes nothing but what rounding takes from sure answers"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxTail:
-    """Every row is in [0, 1] and sums to 1, or is its logarithm, within `tolerance`."""
+    """Every row is in [0, 1] and sums to 1, or is its logarithm, within `tolerance`.
+
+    Logarithms hide nothing, as long as rounding leaves something of the other classes.
+    """
 
     tolerance: float = 1e-4
     cure: ClassVar[str] = "strip"
@@ -34,6 +39,9 @@ class SoftmaxTail:
             return ()
         makers = [path for path in case.calls if self._makes(case, path)]
         where: list[str | None] = [*innermost(makers)] or [None]
+        logs = what == "log-probabilities"
+        told = LOGS if logs else "and loses most of its gradient"
+        harmless = logs and bool((case.logits.amax(1) < 0).all())
         return tuple(
             Finding(
                 check="softmax-tail",
@@ -42,8 +50,11 @@ class SoftmaxTail:
                 threshold=0.5,
                 share=1.0,
                 why=f"The answers are {what}, made in {named(case.model, path or '')}: a loss of "
-                "logits takes a second softmax of them and loses most of its gradient.",
-                remedy="An attack must turn them back into logits.",
+                f"logits takes a second softmax of them, {told}.",
+                remedy="Nothing: they may be attacked as logits."
+                if harmless
+                else "An attack must turn them back into logits.",
+                cure="not needed" if harmless else self.cure,
             )
             for path in where
         )
