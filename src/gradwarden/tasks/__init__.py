@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradwarden.tasks.digits_cnn import DigitsCNN as DigitsCNN
     from gradwarden.tasks.fashion_cnn import FashionCNN as FashionCNN
     from gradwarden.tasks.gpt_text import GPTText as GPTText
+    from gradwarden.tasks.lane_keeping import LaneKeeping as LaneKeeping
     from gradwarden.tasks.lstm_text import LSTMText as LSTMText
     from gradwarden.tasks.lunarlander_ppo import LunarLanderPPO as LunarLanderPPO
     from gradwarden.tasks.motion_classify import MotionClassify as MotionClassify
