@@ -9,7 +9,9 @@ import made_up_audit
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from gradwarden.cli.main import app
 from gradwarden.core.examination import Examination
 from gradwarden.core.records import from_json
 
@@ -78,6 +80,19 @@ def test_the_exit_code_follows_the_verdict_and_the_record_is_written_first(
         assert "masked" in (folder / "a.html").read_text().lower()
     else:
         assert files(folder) == FILES
+
+
+@pytest.mark.parametrize("command", ["audit", "attack"])
+def test_help_is_readable_on_80_columns(command: str) -> None:
+    """Nothing is cut off, and no line of the docstring is broken into two."""
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).stdout
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    docstring = import_module(f"gradwarden.cli.{command}").__dict__[command].__doc__
+    for line in docstring.splitlines():
+        assert line.strip() in shown, line
+    for option in ("--threat", "--budget", "--resume", "--label"):
+        assert f" {option} " in shown
 
 
 @pytest.fixture

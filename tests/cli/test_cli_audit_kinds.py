@@ -145,6 +145,7 @@ def test_a_single_logit_is_that_of_class_1(run: Any, seen: dict[str, Any]) -> No
         assert torch.equal(logits.argmax(1), seen["y"])
     two, one = found
     assert torch.equal(two, one)
+    assert torch.equal(two, (seen["x"].mean(1) - 0.5).abs() > 0.09)
     assert 0 < int(two.sum()) < 40
 
 
