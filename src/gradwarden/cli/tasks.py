@@ -2,7 +2,7 @@
 
 
 def tasks() -> None:
-    """Tasks that `gradwarden compare` can run."""
+    """Tasks of the comparison; `gradwarden compare` runs lstm-text and digits-cnn of them."""
     from gradwarden.cli.catalogue import entries, show
 
     show("Tasks", entries("tasks", "name"))
