@@ -14,6 +14,7 @@ from gradwarden.compare.training import TrainingJob
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
 from gradwarden.tasks.digits_cnn import DigitsCNN
+from gradwarden.tasks.lstm_text import LSTMText
 
 full = quick.jobs
 DIGITS = DigitsCNN(images=100, epochs=1)
@@ -27,6 +28,7 @@ def _small(job: Job) -> Job | None:
     if isinstance(job, TrainingJob):
         if job.optimizer == "AdamW" or job.rate not in (0.5, 8.0, 11.0, 45.0):
             return None
+        assert isinstance(job.of, LSTMText)
         return replace(job, of=replace(job.of, batch=4, length=8, steps=12, held_out=8))
     if isinstance(job, GrowthJob):
         small = replace(job.of, batch=4, hidden=8)
