@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -414,6 +415,12 @@ class Sliced(nn.Module):
         return x[:, :2]
 
 
+class Locked(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        self.lock = threading.Lock()
+
+
 @each_method
 @pytest.mark.parametrize(
     ("module", "says"),
@@ -428,6 +435,7 @@ class Sliced(nn.Module):
         (Product(), "mul of two values"),
         (Branch(), "cannot be traced"),
         (Alias(), "relu works in place"),
+        (Locked(), "Locked cannot be copied: cannot pickle '_thread.lock'"),
         (Sliced(), "return logits computed from x"),
     ],
     ids=repr,

@@ -129,7 +129,7 @@ def _examined(work: options.Work, claim: float | None, certify: bool) -> Examina
             raise
         raise BadInput(
             f"{work.device} has not enough memory for {work.batch_size} samples in one pass: give a "
-            "smaller --batch-size"
+            "smaller --batch-size, and fewer --samples where that is not enough"
         ) from None
     return replace(record, notes=(*found.notes, *said, *record.notes))
 

@@ -42,9 +42,10 @@ def certificates(
         try:
             holds[rows] = torch.cat(pieces.run(rows, certified))
         except BadInput as why:
+            line = " ".join(str(why).split())  # a module's repr has many
             if not said:
-                return Certificates(None, f"Not certified, and audited without: {why}.")
-            said.append(f"not by {kind!r}: {why}")
+                return Certificates(None, f"Not certified, and audited without: {line}.")
+            said.append(f"not by {kind!r}: {line}")
             break
         said.append(f"{int(holds.sum()) - before} by {kind!r}")
     return Certificates(holds, f"Certified of {len(x)} samples: {', '.join(said)}.")

@@ -72,7 +72,10 @@ IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 def network(model: nn.Module) -> Network:
     """In float64. Raises BadInput where a part of `model` is not known to the certificates."""
-    wrapped = nn.Sequential(copy.deepcopy(model)).double()  # a bare layer is traced as one
+    try:
+        wrapped = nn.Sequential(copy.deepcopy(model)).double()  # a bare layer is traced as one
+    except Exception as error:  # whatever the user's module holds
+        raise BadInput(f"{type(model).__name__} cannot be copied: {error}") from error
     try:
         graph = fx.symbolic_trace(wrapped).graph
     except Exception as error:
