@@ -106,6 +106,15 @@ def test_a_table_takes_its_columns_from_the_threat(
     assert seen == [[[0.5, 0, 1], [0.25, 1, 0]], [1, 0]]
 
 
+@pytest.mark.usefixtures("seen")
+def test_a_file_that_is_named_three_times_runs_once(folder: Path, run: Any) -> None:
+    text = "print('runs')\nfrom user_model import data, honest, threat\n"
+    (folder / "all_in_one.py").write_text(text)
+    words = ["--data", "all_in_one.py:data", "--threat", "all_in_one.py:threat"]
+    code, out, _ = run("audit", "all_in_one.py:honest", *words)
+    assert (code, out) == (130, "runs\n")
+
+
 def test_an_estimator_is_a_black_box_and_the_output_says_so(folder: Path, run: Any) -> None:
     words = ["--samples", "4", "--out", "a.json", "--certify"]
     code, out, err = run(*audit("estimator", *BALL, *words))

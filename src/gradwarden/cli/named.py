@@ -43,7 +43,12 @@ def _from_file(place: str) -> ModuleType:
         raise BadInput(f"there is no file {place}")
     # As `python file.py` does, so that the file may import its neighbours.
     _search_first(str(path.parent))
-    name = path.stem if path.stem not in sys.modules else f"gradwarden_user_{path.stem}"
+    for name in (path.stem, f"gradwarden_user_{path.stem}"):
+        known = sys.modules.get(name)
+        if known is None:
+            break
+        if getattr(known, "__file__", None) == str(path):
+            return known  # model, data and threat often share a file, which may be slow to run
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None
