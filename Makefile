@@ -15,7 +15,7 @@ CODE := src tests benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # two installs in one .venv would trip over each other
-.PHONY: help compare test test-slow lint bench zoo docs clean
+.PHONY: help compare test test-slow lint bench bench-audit zoo docs clean
 
 help: ## Show this list
 	@echo "make TARGET; the first one also installs into .venv, which takes a few minutes."
@@ -47,6 +47,13 @@ zoo: .venv/.tasks ## Train the zoo's models again into zoo-again/ and compare ac
 bench: .venv/.dev ## Measure against peers on this machine; figures go to benchmarks/results
 	@echo "Measuring against peers: about two hours, best on an idle machine."
 	@set -e; for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+
+bench-audit: .venv/.dev ## Score the audit, blind, on models with known answers, beside other tools; about half an hour
+	@echo "Auditing the zoo's models as plain modules: about half an hour on 2 cores."
+	$(BIN)/python benchmarks/audit_zoo.py --half development --keep
+	$(BIN)/python benchmarks/audit_zoo.py --half held-out --rivals --keep
+	$(BIN)/python benchmarks/audit_breaks.py
+	$(BIN)/python benchmarks/audit_cost.py
 
 docs: .venv/.docs ## Build the documentation into site/, under a minute
 	@echo "Building the documentation into site/."

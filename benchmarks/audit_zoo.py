@@ -7,6 +7,7 @@ figures that are claimed are those of the held-out half: `python benchmarks/audi
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--rivals", action="store_true", help="ask other tools too")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--keep", action="store_true", help="in benchmarks/results")
     given = parser.parse_args()
     names = [n for n in given.only.split(",") if n] or list(zoo.names(given.half))
     with ProcessPoolExecutor(given.processes) as pool:
@@ -177,8 +178,11 @@ def main() -> None:
         parts += ["", "## Beside other tools, on the same models", "", *beside(lines)]
     text = "\n".join(parts)
     print(text)
-    if given.out is not None:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    if given.keep:
+        kept = OUT / f"audit_zoo_{given.half}"
+        kept.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+        record = json.dumps([asdict(one) for one in lines], indent=1)
+        kept.with_suffix(".json").write_text(record + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

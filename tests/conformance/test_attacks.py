@@ -29,6 +29,7 @@ from gradwarden.attack.pgd import PGD
 from gradwarden.attack.smoothed import Smoothed
 from gradwarden.attack.spsa import SPSA
 from gradwarden.attack.square import Square
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.attack.transfer import Transfer
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
@@ -72,6 +73,7 @@ ATTACKS: list[Attack] = [
     DDN(steps=4),
     CarliniWagner(searches=2, steps=4, rate=0.3),
     Double(attack=PGD(steps=3)),
+    ToTheEnd(attack=PGD(steps=3)),
     Transfer(attack=PGD(steps=3), source=halves, name="halves"),
 ]
 

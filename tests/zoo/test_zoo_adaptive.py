@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from gradwarden.attack.pgd import PGD
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.core.balls.l0 import L0
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
-from gradwarden.zoo.adaptive import Exhaustive, ToTheEnd
+from gradwarden.zoo.adaptive import Exhaustive
 from gradwarden.zoo.development.tabular import middles
 
 

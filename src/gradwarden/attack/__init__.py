@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gradwarden.attack.spsa import SPSA as SPSA
     from gradwarden.attack.square import Square as Square
     from gradwarden.attack.straight_through import StraightThrough as StraightThrough
+    from gradwarden.attack.to_the_end import ToTheEnd as ToTheEnd
     from gradwarden.attack.transfer import Transfer as Transfer
 
 __all__, __getattr__, __dir__ = lazy(__name__)

@@ -90,24 +90,26 @@ def adapt(
     walls = _Walls(case, use_declared)
     probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed)
     opened = walls.open(probe)
-    cures = frozenset(finding.cure for finding in opened.seen)
-    probe = replace(probe, random="average" in cures)
+    probe = replace(probe, random="average" in opened.cures)
     route = opened.route
     others: tuple[Route, ...] = ()
     if len(rows):
-        route, others = _improved(route, cures, walls, probe, budget)
-    seen = tuple(_told(finding, route) for finding in opened.seen)
-    open_ = [f for f in seen if f.cure == "nothing" or (f.check, f.module) in opened.left]
-    # A module that jumps, where an average over a neighbourhood finds no more, hides nothing.
-    plain = {"not needed"} if route.sigma else {"not needed", "smooth"}
-    hiding = [f for f in seen if f.cure not in plain and f not in open_]
-    return Adapted(seen, route, tuple(open_), tuple(hiding), cures, others)
+        route, others = _improved(opened, walls, probe, budget)
+    told = {_told(finding, route): finding for finding in opened.seen}
+    open_, hiding = [], []
+    for now, before in told.items():
+        if now.cure == "nothing" or (now.check, now.module) in opened.left:
+            open_.append(now)
+        # A module that jumps, where no stand-in and no average finds more, hides nothing.
+        elif now.cure != "not needed" and (now.cure != "smooth" or now != before):
+            hiding.append(now)
+    return Adapted(tuple(told), route, tuple(open_), tuple(hiding), opened.cures, others)
 
 
 def _told(finding: Finding, route: Route) -> Finding:
     """With what the attack does about it in place of what one can do."""
     cure = finding.cure
-    cut = cure in ("patch", "strip")
+    cut = cure in ("patch", "strip", "smooth")
     at = [p for p in route.patches if cut and _around(p, finding.module or "")]
     if at:
         return replace(finding, remedy=f"The attack went {through(at[-1])}.")
@@ -139,6 +141,10 @@ class _Opened(NamedTuple):
     seen: tuple[Finding, ...]
     route: Route
     left: frozenset[tuple[str, str | None]]  # check and module of the walls that still stand
+
+    @property
+    def cures(self) -> frozenset[str]:
+        return frozenset(finding.cure for finding in self.seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,11 +241,12 @@ def _with(route: Route, patch: Patch) -> Route:
 
 
 def _improved(
-    route: Route, cures: frozenset[str], walls: _Walls, probe: Probe, budget: Budget
+    opened: _Opened, walls: _Walls, probe: Probe, budget: Budget
 ) -> tuple[Route, tuple[Route, ...]]:
-    """`route` with what else breaks more: averages, float64, other stand-ins; and the next best."""
+    """The route with what else breaks more: averages, float64, other stand-ins; and the next best."""
     tried: dict[Route, Score] = {}
-    if "average" in cures:
+    route = opened.route
+    if "average" in opened.cures:
         route = replace(route, draws=_draws(walls.case, budget))
     for first in (route, Route(draws=route.draws)):  # what was replaced may be the better guide
         tried[first] = probe.score(first)
@@ -248,7 +255,7 @@ def _improved(
         best = tried[route]
         if best.fell == len(probe.x):
             break
-        for change in _changes(route, cures, walls):
+        for change in _changes(route, opened, walls):
             if change not in tried:
                 tried[change] = probe.score(change)
         top = max(tried, key=lambda r: (tried[r].fell, -r.price, tried[r].margin))
@@ -260,8 +267,10 @@ def _improved(
     return route, tuple(near[:2])
 
 
-def _changes(route: Route, cures: frozenset[str], walls: _Walls) -> Iterator[Route]:
+def _changes(route: Route, opened: _Opened, walls: _Walls) -> Iterator[Route]:
     """Routes that differ from `route` in one part."""
+    for patches in _smooth(route, opened, walls):
+        yield replace(route, patches=(*route.patches, *patches))
     for number, patch in enumerate(route.patches):
         before, after = route.patches[:number], route.patches[number + 1 :]
         path = str(getattr(patch, "path", ""))
@@ -272,8 +281,20 @@ def _changes(route: Route, cures: frozenset[str], walls: _Walls) -> Iterator[Rou
         reach = _reach(walls.case)
         for share in REACH:
             yield replace(route, sigma=share * reach)
-    if not route.double and cures & {"double", "margin"}:
+    if not route.double and opened.cures & {"double", "margin"}:
         yield replace(route, double=True)
+
+
+def _smooth(route: Route, opened: _Opened, walls: _Walls) -> Iterator[list[Patch]]:
+    """Stand-ins of one kind for all modules that jump: one alone leaves the jumps of the rest."""
+    past = {getattr(patch, "path", None) for patch in route.patches}
+    jumping = [f.module for f in opened.seen if f.cure == "smooth" and f.module is not None]
+    kinds: dict[type, list[Patch]] = {}
+    for path in jumping:
+        if path not in past:
+            for patch in walls.cheap(path):
+                kinds.setdefault(type(patch), []).append(patch)
+    yield from (patches for patches in kinds.values() if len(patches) == len(jumping))
 
 
 def _reach(case: Case) -> float:

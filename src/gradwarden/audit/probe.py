@@ -5,7 +5,7 @@ Source: Yao et al. 2021, arXiv:2102.11860 (short attacks on few samples lead the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.chance import seeded
 from gradwarden.attack.referee import judge
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.audit.route import Route
 from gradwarden.core.errors import BadInput
-from gradwarden.core.goal import Strongest
 from gradwarden.core.threat import Threat
 
 ATTACK = APGD(loss="margin", steps=15, start="clean")
@@ -45,15 +45,12 @@ class Probe:
         """Of a short search along `route`; nothing falls along one that cannot be followed."""
         if not len(self.x):
             return Score(0, 0.0)
-        threat, model = self.threat, self.model
-        # A search ends at its first success, which may be luck where the model draws.
-        goal = Strongest(threat.goal) if self.random else threat.goal
+        threat, model, attack = self.threat, self.model, route.wrap(ATTACK)
+        if self.random:
+            attack = ToTheEnd(attack=attack)
         try:
             with seeded(self.x.device, self.seed, "probe"):
-                attack = route.wrap(ATTACK)
-                found = attack.run(
-                    model, self.x, self.y, replace(threat, goal=goal), seed=self.seed
-                )
+                found = attack.run(model, self.x, self.y, threat, seed=self.seed)
                 if self.random:
                     judged = judge(model, found.x_adv, self.x, self.y, threat, DRAWS)
                     return Score(int(judged.confirmed.sum()), float(judged.share.mean()))

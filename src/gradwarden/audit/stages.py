@@ -7,6 +7,7 @@ is what it missed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from gradwarden.attack import budgets as searches
@@ -59,7 +60,7 @@ def white_box(
         if part.route != own:
             attack = part.route.wrap(budget.along)
             yield Search(f"part-{number}", part.says, part.module, (attack,))
-    full = tuple(adapted.wrap(attack) for attack in _full(subject, adapted.route, budget, classes))
+    full = _full(subject, adapted.route, budget, classes)
     where = "that route" if adapted.route.parts() else "the model's own gradient"
     yield Search("full", f"the full search along {where}", None, full)
     others = tuple(other.wrap(budget.along) for other in adapted.others)
@@ -99,10 +100,13 @@ def _cost(attack: Attack, classes: int) -> int:
 
 
 def _full(subject: Subject, route: Route, budget: Budget, classes: int) -> tuple[Attack, ...]:
-    if subject.threat.constraints is None and route.price > 1:
-        return budget.drawing
+    """What averages is dear: it is done in fewer searches, after all of those without."""
+    near = tuple(route.wrap(attack) for attack in budget.drawing) if route.price > 1 else ()
+    if route.draws > 1 and subject.threat.constraints is None:
+        return near
     rows = _rows(subject, budget, classes, gradient=True)
-    return tuple(_bare(attack) for attack in rows if follows(_bare(attack)))
+    alone = replace(route, sigma=0.0)
+    return (*(alone.wrap(_bare(row)) for row in rows if follows(_bare(row))), *near)
 
 
 def _rows(subject: Subject, budget: Budget, classes: int, *, gradient: bool) -> tuple[Attack, ...]:

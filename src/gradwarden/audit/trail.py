@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gradwarden.attack.ledger import run_cascade
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.audit.pace import Pace
 from gradwarden.core.estimate import proportion
 from gradwarden.core.examination import Removed
@@ -93,6 +94,8 @@ class Trail:
             self.subject.pace.skip(name)
             return rows[:0]
         before = self.standing
+        if self.subject.random:  # what succeeds once by luck does not when it is judged again
+            attacks = [ToTheEnd(attack=attack) for attack in attacks]
         ledger, x_adv = self.subject.run(name, attacks, rows, costs)
         self.ledger = self.ledger.then(ledger, rows.tolist())
         fell = (before & ~self.standing).nonzero()[:, 0]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gradwarden.core.goal import Strongest
-from gradwarden.core.protocols import Attack
 from gradwarden.core.search import Attacked, Model, Problem
 from gradwarden.core.threat import Threat
 
@@ -24,31 +22,6 @@ def scored(
     )
     with torch.no_grad():
         return problem.score(problem.start(), threat.repair(x_adv, x))[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToTheEnd:
-    """`attack`, which goes on after a success: the strongest point instead of the first.
-
-    For models that draw: what succeeds once by luck is not what succeeds in most draws.
-    """
-
-    attack: Attack
-
-    def run(
-        self,
-        model: Model,
-        x: Tensor,
-        y: Tensor,
-        threat: Threat,
-        *,
-        seed: int = 0,
-        ids: Sequence[int] | None = None,
-    ) -> Attacked:
-        """As `attack.run`."""
-        hardest = replace(threat, goal=Strongest(threat.goal))
-        found = self.attack.run(model, x, y, hardest, seed=seed, ids=ids)
-        return scored(model, found.x_adv, x, y, threat, ids)
 
 
 @dataclass(frozen=True, kw_only=True)

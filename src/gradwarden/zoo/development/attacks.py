@@ -10,9 +10,9 @@ from gradwarden.attack.budgets import WITH_GRADIENT
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.fab import FAB
 from gradwarden.attack.square import Square
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.core.protocols import Attack, Patch
 from gradwarden.mask.surrogates import surrogates
-from gradwarden.zoo.adaptive import ToTheEnd
 from gradwarden.zoo.definition import Samples
 
 # The thorough budget, less what asks no gradient (the judge ends with that) or costs most for least.

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import BPDA
 from gradwarden.attack.eot import EOT
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.core.goal import Strongest
 from gradwarden.core.protocols import Attack, Patch, Surrogated
 from gradwarden.core.search import Attacked, Model
 from gradwarden.core.threat import Threat
 from gradwarden.mask.inside import replaced
 from gradwarden.mask.surrogates import surrogates
-from gradwarden.zoo.adaptive import ToTheEnd, scored
+from gradwarden.zoo.adaptive import scored
 from gradwarden.zoo.definition import Samples
 from gradwarden.zoo.development.attacks import CASCADE
 
