@@ -116,6 +116,9 @@ class _Mode(TorchFunctionMode):
 
     def _in_place(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
         target = args[0]
+        if target.is_leaf and target.requires_grad:  # a weight that the model changes by itself
+            with torch.no_grad():
+                return func(*args, **kwargs)
         if name in FLAT and target.requires_grad:
             old = target.clone()
             new = getattr(old.detach(), name)(*_bare(args[1:]), **kwargs)

@@ -63,8 +63,8 @@ def black_box(missed: int, n: int, ran: Sequence[str]) -> Gate:
         name="black box",
         state="red",
         says=says,
-        settle="Somewhere the gradient that was followed misleads: more queries tell how far, in the "
-        "thorough budget.",
+        settle="Somewhere the gradient ends or misleads: more queries tell how far, in the thorough "
+        "budget.",
     )
 
 

@@ -17,6 +17,7 @@ from gradwarden.attack.double import Double
 from gradwarden.attack.eot import EOT
 from gradwarden.attack.smoothed import Smoothed
 from gradwarden.attack.straight_through import StraightThrough
+from gradwarden.audit.stand_ins.softened import Softened
 from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.core.protocols import Attack, Patch
 
@@ -93,4 +94,6 @@ def through(patch: Patch) -> str:
         return f"past the softmax or sigmoid at the end of {where}"
     if isinstance(patch, StraightThrough):
         return f"through {where}, each of its operations passed straight"
+    if isinstance(patch, Softened):
+        return f"through {where}, its steps softened to a width of {patch.width:.3g}"
     return f"through {where}, by {patch!r}"

@@ -36,7 +36,7 @@ class InnerGradient:
                 value=float(found[path]),
                 threshold=0.0,
                 share=1.0,
-                why=f"In {named(case.model, path)} gradients are taken {found[path]} times while it "
+                why=f"In {named(case.model, path)} gradients are taken {_times(found[path])} while it "
                 "answers: it optimises something of its own.",
                 remedy="Nothing by itself: see whether a gradient comes back through it.",
             )
@@ -101,3 +101,7 @@ def _kept(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, grad in before:
             parameter.grad = grad
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
