@@ -208,8 +208,8 @@ class Fails(torch.autograd.Function):
 
 class Failing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = Fails.apply(x)
-        return out
+        apply: Callable[[Tensor], Tensor] = Fails.apply
+        return apply(x)
 
 
 def test_a_backward_that_raises_is_a_finding_and_gone_around() -> None:
@@ -229,7 +229,7 @@ def quietly(model: nn.Module, mode: Any) -> nn.Module:
             super().__init__()
             self.net = model
 
-        @mode
+        @mode  # type: ignore[untyped-decorator]
         def forward(self, x: Tensor) -> Tensor:
             out: Tensor = self.net(x)
             return out
@@ -275,7 +275,8 @@ def wrapped() -> dict[str, nn.Module]:
         warnings.simplefilter("ignore")
         found: dict[str, nn.Module] = {"script": torch.jit.script(net())}
         found["trace"] = torch.jit.trace(net(), x)
-    found["compile"] = torch.compile(copy.deepcopy(net()), backend="eager")
+    compiled: Any = torch.compile(copy.deepcopy(net()), backend="eager")
+    found["compile"] = compiled
     found["parallel"] = nn.DataParallel(net()).eval()
     return found
 
