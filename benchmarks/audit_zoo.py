@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from audit_rivals import RIVALS
 
 from gradwarden import zoo
 from gradwarden.audit.examine import examine
+from gradwarden.core.errors import GradwardenError
 from gradwarden.core.estimate import Estimate, proportion
 
 OUT = Path(__file__).parent / "results"
@@ -57,24 +59,29 @@ def line(name: str, budget: str, rivals: bool) -> Line:
     torch.set_num_threads(1)
     known, (x, y) = zoo.answers(name), zoo.data(name)
     began = time.perf_counter()
-    found = examine(
-        zoo.load(name, blind=True), x, y, zoo.entry(name).threat, budget=budget, use_declared=False
-    )
-    seconds = time.perf_counter() - began
-    named = {f.module for f in found.findings if f.module is not None}
+    model, threat = zoo.load(name, blind=True), zoo.entry(name).threat
+    told: dict[str, Any] = {"verdict": "crashed", "named": (), "patches": (), "adaptive": 1.0}
+    try:
+        found = examine(model, x, y, threat, budget=budget, use_declared=False)
+        told = {
+            "verdict": found.verdict,
+            "named": tuple(sorted({f.module for f in found.findings if f.module is not None})),
+            "patches": found.patches,
+            "adaptive": found.adaptive.value,
+        }
+        red = tuple(gate.name for gate in found.gates if gate.state == "red")
+    except (GradwardenError, RuntimeError, ValueError, TypeError, LookupError) as why:
+        red = (f"{type(why).__name__}: {why}",)
     return Line(
         name=name,
         masked=known.masked,
         module=known.module,
         naive=known.naive.value,
         best=known.best.value,
-        verdict=found.verdict,
-        named=tuple(sorted(named)),
-        patches=found.patches,
-        adaptive=found.adaptive.value,
-        red=tuple(gate.name for gate in found.gates if gate.state == "red"),
+        red=red,
+        seconds=time.perf_counter() - began,
         rivals=_rivals(name) if rivals else {},
-        seconds=seconds,
+        **told,
     )
 
 

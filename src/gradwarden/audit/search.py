@@ -19,14 +19,17 @@ from gradwarden.audit.budgets import NAIVE, Budget
 from gradwarden.audit.case import Case
 from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.audit.stages import Search, black_box, costs, passable, white_box
-from gradwarden.audit.stand_ins.stripped import Stripped
+from gradwarden.audit.stand_ins.frozen import frozen
+from gradwarden.audit.stand_ins.stripped import Stripped, strippable
 from gradwarden.audit.stand_ins.student import student
 from gradwarden.audit.trail import Subject, Trail
 from gradwarden.core.balls.l2 import L2
 from gradwarden.core.balls.linf import Linf
+from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Gate
 from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack
+from gradwarden.core.search import Model
 
 ON_SOURCES = APGD(loss="margin", steps=40)
 PUPILS = 256  # samples at most that a student learns the neighbourhood of
@@ -179,9 +182,10 @@ class _Searching(NamedTuple):
         )
 
     def _sources(self) -> tuple[Transfer, ...]:
-        """The model without what was gone around, and a student of it, where anything was found."""
+        """The base without what hides the gradient, one fixed draw, a student: where any is."""
         subject, adapted = self.subject, self.adapted
-        if not self.budget.students or not adapted.hiding or not self.trail.standing.any():
+        suspect = (*adapted.hiding, *adapted.open)
+        if not self.budget.students or not suspect or not self.trail.standing.any():
             return ()
         case = Case(
             model=subject.model,
@@ -190,17 +194,31 @@ class _Searching(NamedTuple):
             threat=subject.threat,
             seed=subject.seed,
         )
-        found = []
-        paths = sorted({patch.path for patch in adapted.patches if isinstance(patch, Surrogate)})
-        if paths:
-            base = Stripped(subject.model, paths)
-            found.append(Transfer(attack=ON_SOURCES, source=base, name="stripped"))
+        models: dict[str, Model | None] = {}
+        named = {finding.module for finding in suspect}
+        paths = [path for path in strippable(case) if path in named]
+        base = Stripped(subject.model, paths)
+        if paths and _answers(base, case.x, self.classes):
+            models["stripped"] = base
+        if subject.random:
+            models["frozen"] = frozen(subject.model, case.x, seed=subject.seed)
         pupil = student(case, steps=self.budget.students)
-        if pupil is not None:
-            source = pupil.patch.module if isinstance(pupil.patch, Surrogate) else None
-            if source is not None:
-                found.append(Transfer(attack=ON_SOURCES, source=source, name="student"))
-        return tuple(found)
+        if pupil is not None and isinstance(pupil.patch, Surrogate):
+            models["student"] = pupil.patch.module
+        return tuple(
+            Transfer(attack=ON_SOURCES, source=model, name=name)
+            for name, model in models.items()
+            if model is not None
+        )
+
+
+def _answers(model: Model, x: Tensor, classes: int) -> bool:
+    """Whether what is left of a model still is one."""
+    try:
+        with torch.no_grad():
+            return model(x[:2].clone()).shape == (len(x[:2]), classes)
+    except (BadInput, RuntimeError, TypeError, ValueError, IndexError):
+        return False
 
 
 def _name(attack: Attack) -> str:
