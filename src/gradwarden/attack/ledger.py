@@ -42,6 +42,7 @@ def run_cascade(
     ids: Sequence[int] | None = None,
     batch_size: int = 256,
     draws: int = 1,
+    again: bool = True,
     costs: Sequence[int] | None = None,
     resume: str | Path | None = None,
     sharded: bool | None = None,
@@ -51,14 +52,15 @@ def run_cascade(
 
     Where a sample fell, its point is the one that the referee confirmed; elsewhere the one that
     came nearest (largest margin), x itself included. `draws` above 1: the model draws by itself,
-    and the referee takes a majority. `costs` are what each attack is expected to cost a sample, for
+    and the referee takes a majority; where a success was luck, an attack is run `again`, to the
+    strongest point that it finds. `costs` are what each attack is expected to cost a sample, for
     `on_progress`.
     """
     began, names = time.perf_counter(), range(len(x)) if ids is None else ids
     if draws < 1:
         raise BadInput(f"draws must be at least 1, got {draws}")
     pieces, group = Pieces(batch_size), team(sharded)
-    scene = _Scene(model, x, y, threat, names, seed, draws, pieces)
+    scene = _Scene(model, x, y, threat, names, seed, draws, again, pieces)
     asked = scene.clean()
     kept = _open(scene, asked, attacks, batch_size, group, resume)
     table, reprs = scene.table(asked), [repr(attack) for attack in attacks]
@@ -91,6 +93,7 @@ class _Scene(NamedTuple):
     names: Sequence[int]
     seed: int
     draws: int
+    again: bool
     pieces: Pieces
 
     def clean(self) -> Tensor:
@@ -113,7 +116,7 @@ class _Scene(NamedTuple):
         found = self._run(attack, rows, self.threat)
         done = self._judged(rows, found, found.success.nonzero()[:, 0])
         lucky = (done.claimed & ~done.confirmed).nonzero()[:, 0]
-        if self.draws == 1 or not len(lucky):
+        if self.draws == 1 or not self.again or not len(lucky):
             return done
         # A search ends at its first success, which may be luck: these look for the strongest point.
         strongest = replace(self.threat, goal=Strongest(self.threat.goal))
@@ -217,6 +220,7 @@ def _open(
     if resume is None and group.size == 1:
         return None
     options = {"seed": scene.seed, "batch size": batch_size, "draws": scene.draws}
+    options |= {} if scene.again else {"again": False}
     given = partial(identity, scene.model, scene.x, scene.y, scene.threat, attacks)
     mine = given(ids=scene.names, logits=asked, options=options | {"device": scene.x.device.type})
     check_alike(group.each(lambda: mine))

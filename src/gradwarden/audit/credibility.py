@@ -13,6 +13,7 @@ from gradwarden.attack.eot import EOT
 from gradwarden.attack.evolution import Evolution
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.square import Square
+from gradwarden.attack.to_the_end import ToTheEnd
 from gradwarden.audit import gates
 from gradwarden.audit.binarisation import binarise
 from gradwarden.audit.budgets import Budget
@@ -71,17 +72,19 @@ def credibility(subject: Subject, adapted: Adapted, budget: Budget) -> Credibili
         CAPGD(loss="margin", steps=STEPS) if table else APGD(loss="margin", steps=STEPS)
     )
     queries: Attack = Evolution(queries=QUERIES) if table else Square(queries=QUERIES)
+    strong = adapted.wrap(strong)
     if subject.random:
-        queries = EOT(attack=queries, draws=DRAWS)
+        queries = ToTheEnd(attack=EOT(attack=queries, draws=DRAWS))
+        strong = ToTheEnd(attack=strong)
     naive = _curve(subject, PGD(), budget, "naive")
-    adaptive = _curve(subject, adapted.wrap(strong), budget, "adaptive")
+    adaptive = _curve(subject, strong, budget, "adaptive")
     black_box = _curve(subject, queries, budget, "without a gradient")
     return Credibility(
         naive=naive,
         adaptive=adaptive,
         black_box=black_box,
         sweep=gates.sweep(adaptive),
-        binarisation=_binarisation(subject, adapted.wrap(strong), budget),
+        binarisation=_binarisation(subject, strong, budget),
     )
 
 

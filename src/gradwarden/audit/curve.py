@@ -80,7 +80,9 @@ def curve(
         if len(left):
             ids = left.tolist()
             run = (model, x[left], y[left], wide, [attack])
-            found = run_cascade(*run, seed=seed, ids=ids, batch_size=batch_size, draws=draws)[0]
+            found, _ = run_cascade(
+                *run, seed=seed, ids=ids, batch_size=batch_size, draws=draws, again=False
+            )
             stands = torch.tensor([broken is None for broken in found.broken], device=x.device)
             left = left[stands]
         accuracies.append(proportion(len(left), len(x)))

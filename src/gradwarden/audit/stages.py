@@ -53,6 +53,8 @@ def white_box(
     says = "a better search along the model's own gradient"
     if "margin" in adapted.cures:
         says = "climbing the margin of the logits in place of cross-entropy"
+    if own.draws > 1:
+        says = f"averaging {own.draws} draws of the model, to the surest point"
     yield Search("own", says, None, (own.wrap(OWN),))
     if not passable:
         return

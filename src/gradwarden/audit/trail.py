@@ -55,6 +55,7 @@ class Subject:
             ids=[self.ids[row] for row in rows.tolist()],
             batch_size=self.batch_size,
             draws=self.draws,
+            again=False,  # the naive attack is not; the others go to the end at once
             costs=costs,
             resume=None if self.resume is None else self.resume / name,
             on_progress=self.pace.part(name),
