@@ -304,7 +304,7 @@ def _bad() -> list[tuple[dict[str, Any], str]]:
         ({"ids": [1, 2]}, "ids must name each of the 40 samples"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"model": net().train()}, "the model is in train mode"),
-        ({"model": lambda x: x[:, 0]}, "floating-point logits"),
+        ({"model": lambda x: x[:, 0]}, "one number a sample"),
         ({"model": lambda x: "cat"}, "must return a tensor of logits"),
         ({"model": lambda x: x.argmax(1)[:, None]}, "floating-point logits"),
         ({"model": lambda x: x[:1]}, "floating-point logits"),
