@@ -140,7 +140,12 @@ def test_what_else_a_budget_spends() -> None:
         line("samples of the curves of accuracy against radius", *(b.curved for b in chosen)),
         line("samples of the binarisation test", *(b.binarised or "not run" for b in chosen)),
         line(
-            "epochs of a student of the whole model", *(b.students or "not trained" for b in chosen)
+            "steps, and queries, of the attacks of these curves",
+            *(f"{b.steps}, {b.queries:,}" for b in chosen),
+        ),
+        line(
+            "steps for which a student of the whole model is trained",
+            *(b.students or "not trained" for b in chosen),
         ),
         line(
             "forwards for one gradient of a model that draws, at most",

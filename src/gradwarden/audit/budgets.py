@@ -38,8 +38,10 @@ class Budget:
     converging: int  # survivors that this is tried on
     decisions: Attack | None  # by the answered class alone
     deciding: int  # survivors that this is tried on
-    students: int  # epochs that a stand-in for the whole model is trained; 0: none
+    students: int  # steps for which a stand-in for the whole model is trained; 0: none
     curved: int  # samples of the curve of accuracy against radius
+    steps: int  # of the attacks of that curve, and of the binarisation test's
+    queries: int  # of the attack without a gradient, on that curve
     binarised: int  # samples of the binarisation test; 0: not run
     inner: int  # points inside the ball, for each
     indicators: bool  # the published ones
@@ -60,6 +62,8 @@ BUDGETS: dict[str, Budget] = {
         deciding=0,
         students=0,
         curved=32,
+        steps=10,
+        queries=50,
         binarised=0,
         inner=0,
         indicators=False,
@@ -76,8 +80,10 @@ BUDGETS: dict[str, Budget] = {
         converging=100,
         decisions=HopSkipJump(steps=10, first=50, most=200),
         deciding=50,
-        students=30,
+        students=150,
         curved=100,
+        steps=40,
+        queries=200,
         binarised=64,
         inner=199,
         indicators=True,
@@ -97,8 +103,10 @@ BUDGETS: dict[str, Budget] = {
         converging=200,
         decisions=HopSkipJump(),
         deciding=50,
-        students=100,
+        students=500,
         curved=200,
+        steps=100,
+        queries=1000,
         binarised=256,
         inner=999,
         indicators=True,

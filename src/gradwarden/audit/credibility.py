@@ -25,8 +25,6 @@ from gradwarden.core.estimate import Estimate
 from gradwarden.core.examination import Gate
 from gradwarden.core.protocols import Attack
 
-STEPS = 40
-QUERIES = 200
 DRAWS = 16  # that a query of a model that draws is averaged over
 
 
@@ -68,15 +66,16 @@ class Credibility(NamedTuple):
 def credibility(subject: Subject, adapted: Adapted, budget: Budget) -> Credibility:
     """Each attack on the first samples, whatever fell to others before."""
     table = subject.threat.constraints is not None
+    steps, asked = budget.steps, budget.queries
     strong: Attack = (
-        CAPGD(loss="margin", steps=STEPS) if table else APGD(loss="margin", steps=STEPS)
+        CAPGD(loss="margin", steps=steps) if table else APGD(loss="margin", steps=steps)
     )
-    queries: Attack = Evolution(queries=QUERIES) if table else Square(queries=QUERIES)
+    queries: Attack = Evolution(queries=asked) if table else Square(queries=asked)
     strong = adapted.wrap(strong)
     if subject.random:
         queries = ToTheEnd(attack=EOT(attack=queries, draws=DRAWS))
         strong = ToTheEnd(attack=strong)
-    naive = _curve(subject, PGD(), budget, "naive")
+    naive = _curve(subject, PGD(steps=steps), budget, "naive")
     adaptive = _curve(subject, strong, budget, "adaptive")
     black_box = _curve(subject, queries, budget, "without a gradient")
     return Credibility(
