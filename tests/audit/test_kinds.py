@@ -96,10 +96,8 @@ BALLS: dict[str, tuple[bool, Ball]] = {
     "L1": (False, L1(0.5)),
     "L0": (False, L0(1)),
     "L2 of images": (True, L2(1.0)),
-    "L1 of images": (True, L1(5.0)),
     "L0 of images": (True, L0(6)),
     "patch": (True, Patch(shape=(3, 3))),
-    "patch with a bound": (True, Patch(shape=(2, 2), radius=0.5)),
 }
 
 
