@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -14,19 +15,20 @@ from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
 from gradwarden.audit.budgets import NAIVE
 from gradwarden.audit.planner import Adapted, adapt
+from gradwarden.audit.radii import resized
 from gradwarden.clip.attach import attach
 from gradwarden.clip.rule import Rule
+from gradwarden.compare.job import written_in
 from gradwarden.compare.results import Defended, as_result, both
-from gradwarden.core.balls.linf import Linf
 from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.pictures import png
 from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
-from gradwarden.tasks.digits_cnn import DigitsCNN
+from gradwarden.tasks.task import ACCURACY, SecurityTask, logits_of
 
 ADAPTIVE = (PGD(restarts=2), PGD(restarts=2, loss="margin"))
-RADII = (0.025, 0.05, 0.1, 0.2)
+FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the task's radius, on the curve
 CURVE_IMAGES = 100
 PICTURES = 4
 
@@ -44,7 +46,7 @@ Defence = Mask | Distillation | AdversarialTraining
 class DefenceJob:
     """`name` is how the page calls the defence; every net starts from the same weights."""
 
-    of: DigitsCNN
+    of: SecurityTask
     name: str
     purpose: str
     defence: Defence | None
@@ -69,7 +71,8 @@ class DefenceJob:
             "defence": repr(self.defence),
             "rule": "" if self.rule is None else repr(self.rule),
             "attacks": [repr(a) for a in (*NAIVE, *ADAPTIVE)],
-            "radii": list(RADII),
+            "radii": list(_radii(self.of.threat)),
+            **written_in(self.of),
         }
 
     def roots(self) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ class DefenceJob:
     def run(self) -> dict[str, Any]:
         model = self._trained().eval()
         x, y = self.of.held_out()
-        threat = self.of.threat
+        threat = self.of.threat_on(model)
         status = gradient_status(model, x, y, threat)
         adapted = adapt(model, x, y, threat, seed=self.seed)
         noise, fgsm, pgd = (
@@ -89,13 +92,14 @@ class DefenceJob:
         strong = [adapted.wrap(attack) for attack in ADAPTIVE]
         ledger, x_adv = run_cascade(model, x, y, threat, strong, seed=self.seed)
         naive = both(_right(fgsm), _right(pgd))
-        curves = [self._curve(model, x, y, adapted, radius) for radius in RADII]
+        radii = _radii(threat)
+        curves = list(self._curves(model, x, y, threat, adapted)) if radii else []
         return as_result(
             Defended(
                 defence=self.name,
                 purpose=self.purpose,
                 seed=self.seed,
-                radius=threat.ball.radius,
+                radius=threat.ball.radius if radii else 0.0,
                 gradient={
                     "none": status.share_none,
                     "zero": status.share_zero,
@@ -108,13 +112,14 @@ class DefenceJob:
                 adaptive=both(naive, _right(ledger)),
                 findings=tuple(f"{f.module or 'model'}: {f.check}" for f in adapted.findings),
                 patches=tuple(repr(patch) for patch in adapted.patches),
-                radii=RADII,
+                radii=radii,
                 naive_curve=tuple(naive for naive, _ in curves),
                 adaptive_curve=tuple(adaptive for _, adaptive in curves),
-                curve_images=CURVE_IMAGES,
+                curve_images=min(CURVE_IMAGES, len(y)),
                 forwards=sum(found.forwards for found in (noise, fgsm, pgd, ledger)),
                 backwards=sum(found.backwards for found in (noise, fgsm, pgd, ledger)),
-                pictures=tuple(_pictures(model, x, y, x_adv, naive, ledger)),
+                pictures=tuple(_pictures(model, x, y, x_adv, threat, naive, ledger)),
+                metrics=self._metrics(model, x_adv, y, threat),
             )
         )
 
@@ -139,16 +144,44 @@ class DefenceJob:
             return model
         return self.defence.defend(model.eval())
 
-    def _curve(
-        self, model: nn.Module, x: Tensor, y: Tensor, adapted: Adapted, radius: float
-    ) -> tuple[float, float]:
-        """Accuracy of the first images at `radius` under the naive and under all attacks."""
+    def _curves(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, adapted: Adapted
+    ) -> Iterator[tuple[float, float]]:
+        """Accuracy of the first samples at each radius under the naive and under all attacks."""
         x, y = x[:CURVE_IMAGES], y[:CURVE_IMAGES]
-        threat: Threat = replace(self.of.threat, ball=Linf(radius))
-        naive = _right(run_cascade(model, x, y, threat, NAIVE, seed=self.seed)[0])
         strong = [adapted.wrap(attack) for attack in ADAPTIVE]
-        adaptive = _right(run_cascade(model, x, y, threat, strong, seed=self.seed)[0])
-        return naive.count("1") / len(y), both(naive, adaptive).count("1") / len(y)
+        for sized in _sized(threat):
+            naive = _right(run_cascade(model, x, y, sized, NAIVE, seed=self.seed)[0])
+            adaptive = _right(run_cascade(model, x, y, sized, strong, seed=self.seed)[0])
+            yield naive.count("1") / len(y), both(naive, adaptive).count("1") / len(y)
+
+    def _metrics(
+        self, model: nn.Module, x_adv: Tensor, y: Tensor, threat: Threat
+    ) -> dict[str, dict[str, float]]:
+        """On the test split, and with x_adv [N, ...] in place of the samples that are attacked.
+
+        Samples of a label that nobody attacks stay as they are.
+        """
+        if self.of.metrics == (ACCURACY,):  # it follows from the samples one by one
+            return {}
+        test = self.of.split("test")
+        spared = ~torch.isin(test.y, y)
+        labels = torch.cat([y, test.y[spared]])
+        logits = logits_of(model, torch.cat([x_adv, test.x[spared]]))
+        return {
+            "clean": self.of.scores(model, "test"),
+            "adaptive": self.of.judge(logits, labels, threat),
+        }
+
+
+def _sized(threat: Threat) -> list[Threat]:
+    """`threat` at the radii of the curve; none where the ball has no size of its own."""
+    found = [resized(threat, factor) for factor in FACTORS]
+    return [sized for sized in found if sized is not None]
+
+
+def _radii(threat: Threat) -> tuple[float, ...]:
+    return tuple(sized.ball.radius for sized in _sized(threat))
 
 
 def _right(ledger: Ledger) -> str:
@@ -156,14 +189,22 @@ def _right(ledger: Ledger) -> str:
 
 
 def _pictures(
-    model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, naive: str, ledger: Ledger
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    threat: Threat,
+    naive: str,
+    ledger: Ledger,
 ) -> list[dict[str, Any]]:
     """Images that fell to the adaptive attack; those that the naive ones had missed come first."""
+    if not _shows(x, threat):
+        return []
     fell = [i for i, b in enumerate(ledger.broken) if b is not None and ledger.clean[i]]
     fell.sort(key=lambda i: naive[i] == "0")
     chosen = fell[:PICTURES]
     with torch.no_grad():
-        predicted = [int(model(x_adv[i : i + 1]).argmax(1)) for i in chosen]
+        predicted = [int(threat.goal.predicted(model(x_adv[i : i + 1]))) for i in chosen]
     return [
         {
             "original": png(x[i]),
@@ -173,3 +214,8 @@ def _pictures(
         }
         for i, label in zip(chosen, predicted, strict=True)
     ]
+
+
+def _shows(x: Tensor, threat: Threat) -> bool:
+    """Whether x [N, ...] are grey or RGB images in [0, 1]."""
+    return x.ndim == 4 and x.shape[1] in (1, 3) and threat.box == (0.0, 1.0)

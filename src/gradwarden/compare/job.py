@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from functools import cache
 from typing import Any, Protocol
 
-from gradwarden.core.provenance import environment
+from gradwarden.core.provenance import NAME, environment
 from gradwarden.core.records import plain
 
 
@@ -56,6 +57,18 @@ def settings(job: Job) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     found = environment(("torch", "numpy"))
     return {name: found[name] for name in ("torch", "numpy")}
+
+
+def written_in(task: object) -> dict[str, str]:
+    """Hash of the file that a user's task is written in; nothing for a task of ours.
+
+    Our own files are hashed one by one, with all that they import.
+    """
+    kind = type(task)
+    if kind.__module__.partition(".")[0] == NAME:
+        return {}
+    text = inspect.getsource(inspect.getmodule(kind) or kind)
+    return {"written in": hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}
 
 
 def fingerprint(config: dict[str, Any]) -> str:

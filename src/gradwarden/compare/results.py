@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Self
 
 from gradwarden.core.comparison import Run
@@ -104,6 +104,8 @@ class Defended:
     forwards: int
     backwards: int
     pictures: tuple[dict[str, Any], ...]  # {"original", "adversarial", "label", "predicted"}
+    # metrics of the task by attacker, "clean" and "adaptive"; none where accuracy is the only one
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def naive(self) -> str:
@@ -134,8 +136,14 @@ class Results:
 
 
 def as_result(result: Result) -> dict[str, Any]:
-    """The plain values that `Results.of` reads back."""
-    return {"kind": type(result).__name__} | asdict(result)
+    """The plain values that `Results.of` reads back; an option at its default is left out."""
+    silent = {
+        f.name
+        for f in fields(result)
+        if f.default_factory is not MISSING and getattr(result, f.name) == f.default_factory()
+    }
+    values = {name: value for name, value in asdict(result).items() if name not in silent}
+    return {"kind": type(result).__name__} | values
 
 
 def _read(stored: dict[str, Any]) -> Result:

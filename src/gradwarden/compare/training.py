@@ -13,6 +13,7 @@ from torch import Tensor
 from gradwarden.clip.attach import Guard, attach
 from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.compare.job import written_in
 from gradwarden.compare.results import Trained, as_result
 from gradwarden.core.errors import BadInput
 from gradwarden.tasks.task import TrainingTask
@@ -51,6 +52,7 @@ class TrainingJob:
             "optimizer": self.optimizer,
             "rate": self.rate,
             "rule": "" if self.rule is None else repr(self.rule),
+            **written_in(self.of),
         }
 
     def roots(self) -> tuple[str, ...]:

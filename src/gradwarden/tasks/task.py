@@ -43,12 +43,12 @@ class Task(Protocol):
     @property
     def field(self) -> str:
         """The row of the page: "LSTM, NLP", "fraud", ..."""
-        ...
+        return "your own"
 
     @property
     def provenance(self) -> str:
         """One sentence: what the data are and where they come from."""
-        ...
+        return "Data of your own."
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -61,12 +61,12 @@ class Task(Protocol):
 
         Raises MissingExtra or MissingData.
         """
-        ...
+        return {}
 
     @classmethod
     def full(cls) -> Self:
         """Of the size for the full comparison; the defaults are for the quick one."""
-        ...
+        return cls()
 
     def model(self, seed: int) -> nn.Module:
         """Untrained; the same weights for the same seed, whatever the arm."""
@@ -79,7 +79,7 @@ class TrainingTask(Task, Protocol):
     @property
     def net(self) -> str:
         """The architecture: runs of one net and optimizer stand on one ladder of rates."""
-        ...
+        return "net"
 
     @property
     def steps(self) -> int: ...
@@ -102,7 +102,7 @@ class TrainingTask(Task, Protocol):
     @property
     def target(self) -> float | None:
         """Training loss that counts as "has learned"; None where a loss does not tell."""
-        ...
+        return None
 
     def batches(self, seed: int, model: nn.Module) -> Iterator[Any]:
         """Endless; the same for the same seed. Reinforcement learning makes them with `model`."""
