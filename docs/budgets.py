@@ -13,7 +13,7 @@ from gradwarden.attack.fgsm import FGSM
 from gradwarden.attack.hop_skip_jump import FINEST, HALVINGS, HopSkipJump
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.prices import Price, price
-from gradwarden.audit.budgets import NAIVE, OWN, Budget, budget_of
+from gradwarden.audit.budgets import NAIVE, Budget, budget_of
 from gradwarden.audit.stages import follows
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.protocols import Attack
@@ -61,7 +61,6 @@ def rows(budget: Budget, threat: Threat, x: Tensor, classes: int) -> Iterator[Ro
     searches = [found.attack for found in stages(budget.name, threat, x, classes)]
     yield row("noise", budget.noise, ALL)
     yield from (row("naive", attack, ALL) for attack in NAIVE)
-    yield row("own gradient", OWN, STAND)
     yield from (row("full search", attack, STAND) for attack in searches if follows(attack))
     yield from (row("queries", attack, STAND) for attack in searches if not follows(attack))
     yield row("random points", budget.noise, STAND)

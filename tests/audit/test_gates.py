@@ -48,6 +48,8 @@ ROWS = [
     ("green", gates.black_box(0, 50, ["queries"])),  # none, however few samples
     ("green", gates.black_box(9, 1000, ["queries"])),
     ("red", gates.black_box(10, 1000, ["queries"])),
+    ("green", gates.black_box(1, 40, ["queries"])),  # a single sample
+    ("red", gates.black_box(2, 40, ["queries"])),
     ("green", gates.black_box(0, 1000, [])),  # no sample was left to ask about
     ("green", gates.findings(())),
     ("red", gates.findings((FOUND,))),

@@ -52,9 +52,9 @@ def run_cascade(
 
     Where a sample fell, its point is the one that the referee confirmed; elsewhere the one that
     came nearest (largest margin), x itself included. `draws` above 1: the model draws by itself,
-    and the referee takes a majority; where a success was luck, an attack is run `again`, to the
-    strongest point that it finds. `costs` are what each attack is expected to cost a sample, for
-    `on_progress`.
+    and the referee takes a majority. `again`: where a success was luck, an attack is run once more,
+    to the strongest point that it finds; and points that came nearest, which no attack claimed, get
+    a last look. `costs` are what each attack is expected to cost a sample, for `on_progress`.
     """
     began, names = time.perf_counter(), range(len(x)) if ids is None else ids
     if draws < 1:
@@ -66,7 +66,8 @@ def run_cascade(
     table, reprs = scene.table(asked), [repr(attack) for attack in attacks]
     tell = _Tell(on_progress, costs or [1] * len(attacks), len(x), group.size)
     past = 0.0
-    for stage, attack in enumerate([*attacks, None]):
+    last: list[Attack | None] = [None] if again else []
+    for stage, attack in enumerate([*attacks, *last]):
         work = _Stage(scene, table, attack, stage, batch_size, kept, tell)
         parts = group.each(partial(work.run, group))
         past += sum(seconds for _, seconds in parts)

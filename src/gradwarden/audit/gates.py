@@ -17,6 +17,7 @@ BY_HAND = {  # no stand-in helps against these
     "batch-coupled": "With batch_size=1 attacks meet the model that the referee judges.",
     "remembers": "A model that puts its state back before each answer can be audited.",
 }
+FEW = 2  # samples: a single one may be luck
 POINTS = 0.01  # what one gate lets pass, in shares of all samples
 
 
@@ -57,7 +58,7 @@ def black_box(missed: int, n: int, ran: Sequence[str]) -> Gate:
     *first, last = ran
     names = f"{', '.join(first)} and {last}" if first else last
     says = f"{names.capitalize()} break {missed} of {n} samples that no attack along a gradient breaks."
-    if missed < POINTS * n or not missed:
+    if missed < max(POINTS * n, FEW):
         return Gate(name="black box", state="green", says=says)
     return Gate(
         name="black box",

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from gradwarden.attack.bpda import Surrogate
+from gradwarden.attack.chance import draws_by_itself
 from gradwarden.audit.budgets import BUDGETS, Budget
-from gradwarden.audit.case import Case, within
+from gradwarden.audit.case import Case, quiet, within
 from gradwarden.audit.check import Check
 from gradwarden.audit.diagnose import diagnose
 from gradwarden.audit.noise_ratio import signal_to_noise
@@ -34,6 +35,7 @@ from gradwarden.core.protocols import Attack, Patch
 from gradwarden.core.records import Finding
 from gradwarden.core.threat import Threat
 
+ANSWERED = 256  # samples that those to diagnose are chosen from
 ROUNDS = 12  # patches at most; a model with more walls than that stays unresolved
 LEAST_DRAWS = 10
 ALIKE = 0.5  # share of a module's changes that a stand-in foresees, to be believed as it is
@@ -83,14 +85,14 @@ def adapt(
     Routes are tried on those of the samples in `standing` [N] bool (default: all), who fell to
     nothing yet.
     """
-    some = slice(budget.diagnosed)
     left = torch.ones_like(y, dtype=torch.bool) if standing is None else standing
     rows = left.nonzero()[: budget.probed, 0]
+    some = _answered(model, x, seed)[: budget.diagnosed]
     case = Case(model=model, x=x[some], y=y[some], threat=threat, seed=seed)
-    walls = _Walls(case, use_declared)
-    probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed)
+    random = draws_by_itself(model, x[some], seed)
+    walls = _Walls(case, use_declared, random)
+    probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed, random=random)
     opened = walls.open(probe)
-    probe = replace(probe, random="average" in opened.cures)
     route = opened.route
     others: tuple[Route, ...] = ()
     if len(rows):
@@ -104,6 +106,14 @@ def adapt(
         elif now.cure != "not needed" and (now.cure != "smooth" or now != before):
             hiding.append(now)
     return Adapted(tuple(told), route, tuple(open_), tuple(hiding), opened.cures, others)
+
+
+def _answered(model: nn.Module, x: Tensor, seed: int) -> Tensor:
+    """Rows of x [N, ...] that the model answers with numbers; all, where there are none."""
+    some = x[:ANSWERED]
+    with torch.no_grad(), quiet(x, seed):
+        fine = model(some.clone()).isfinite().all(1)
+    return (fine if fine.any() else torch.ones_like(fine)).nonzero()[:, 0]
 
 
 def _told(finding: Finding, route: Route) -> Finding:
@@ -153,6 +163,7 @@ class _Walls:
 
     case: Case
     use_declared: bool
+    random: bool  # the model draws by itself
     made: dict[str, list[StandIn]] = field(default_factory=dict)
 
     def open(self, probe: Probe) -> _Opened:
@@ -162,11 +173,12 @@ class _Walls:
         for _ in range(ROUNDS):
             with route.applied(self.case.model):
                 seen = list(self._seen(route))
-            for finding in seen:
-                found.setdefault((finding.check, finding.module), finding)
             # A stand-in is no derivative either: what was gone around once is no wall again.
             past = {getattr(patch, "path", None) for patch in route.patches}
-            walls = [f for f in seen if f.cure == "patch" and f.module not in past]
+            seen = [f for f in seen if f.cure != "patch" or f.module not in past]
+            for finding in seen:
+                found.setdefault((finding.check, finding.module), finding)
+            walls = [finding for finding in seen if finding.cure == "patch"]
             tails = [Unsquashed(f.module or "") for f in seen if f.cure == "strip"]
             ways = chain(
                 (t for t in tails if t not in route.patches), self._through(walls, route, probe)
@@ -184,7 +196,7 @@ class _Walls:
     def learnt(self, path: str) -> list[StandIn]:
         """Trained once for each path."""
         if path not in self.made:
-            self.made[path] = list(learnt(self.case, path))
+            self.made[path] = list(learnt(self.case, path, self.random))
         return self.made[path]
 
     def _seen(self, route: Route) -> Iterator[Finding]:

@@ -39,10 +39,14 @@ def cheap(case: Case, path: str, use_declared: bool) -> Iterator[Patch]:
             yield softer
 
 
-def learnt(case: Case, path: str) -> Iterator[StandIn]:
-    """Patches that are made from what the module does; each takes a second or two."""
+def learnt(case: Case, path: str, random: bool) -> Iterator[StandIn]:
+    """Patches that are made from what the module does; each takes a second or two.
+
+    Secants ask the module anew at every point, which is too dear where each question has to be
+    averaged: for a model that draws (`random`) there are none.
+    """
     if path in case.calls:
-        for found in (fitted(case, path) if path else None, linear(case, path)):
+        for found in (fitted(case, path) if path else None, None if random else linear(case, path)):
             if found is not None:
                 yield found
 

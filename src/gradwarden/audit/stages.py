@@ -55,7 +55,8 @@ def white_box(
         says = "climbing the margin of the logits in place of cross-entropy"
     if own.draws > 1:
         says = f"averaging {own.draws} draws of the model, to the surest point"
-    yield Search("own", says, None, (own.wrap(OWN),))
+    if adapted.route.parts() or "margin" in adapted.cures or not passable:
+        yield Search("own", says, None, (own.wrap(OWN),))
     if not passable:
         return
     for number, part in enumerate(adapted.route.parts()):
