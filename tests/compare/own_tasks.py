@@ -20,15 +20,14 @@ FOUND, WRONG = Metric("recall", "share", True), Metric("false-positive rate", "s
 
 @dataclass(frozen=True, kw_only=True)
 class Slope(TrainingTask):
-    """Least squares on a line, which plain SGD loses above a rate of 2 over the curvature."""
+    """A quartic well, which plain SGD leaves for good above some rate, and a clipped one does not."""
 
     steps: int = 40
-    curvature: float = 1.0
 
     name = "slope"
     metrics = (Metric("error", "squared", False),)
     optimizer = "SGD"
-    rate = 1.0
+    rate = 0.04
     target = 0.5
 
     def model(self, seed: int) -> nn.Module:
@@ -42,7 +41,7 @@ class Slope(TrainingTask):
             yield 1.0 + 0.1 * torch.rand(4, 1, generator=rng)
 
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
-        loss: Tensor = 0.5 * self.curvature * model(batch).square().mean() + 0.01
+        loss: Tensor = (model(batch) - 1.0).pow(4).mean() + 0.1 * model(batch).square().mean()
         return loss
 
     def scores(self, model: nn.Module, split: str) -> dict[str, float]:
@@ -55,7 +54,7 @@ class Flags(SecurityTask):
     """A plane through points in the square; label 1 evades it. `epochs` 0 leaves it as it is."""
 
     epochs: int = 0
-    radius: float = 0.1
+    radius: float = 0.3
     threshold: float = 0.0
     samples: int = 40
 

@@ -22,7 +22,7 @@ def job(task: SecurityTask, **options: Any) -> DefenceJob:
 
 @pytest.fixture(scope="module")
 def found() -> Defended:
-    made = _read(job(Flags(threshold=0.3)).run())
+    made = _read(job(Flags(threshold=0.3, radius=0.1)).run())
     assert isinstance(made, Defended)
     return made
 
@@ -50,7 +50,7 @@ def test_the_curve_is_in_shares_of_the_ball_of_the_task(found: Defended) -> None
 
 
 def test_metrics_count_who_is_attacked_and_leave_the_others(found: Defended) -> None:
-    task = Flags(threshold=0.3)
+    task = Flags(threshold=0.3, radius=0.1)
     x, y = task.split("test")
     flagged = x @ torch.tensor(WEIGHTS) + OFFSET > 0.3
     assert found.metrics["clean"]["recall"] == pytest.approx(float(flagged[y == 1].double().mean()))

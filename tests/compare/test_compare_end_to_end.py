@@ -120,7 +120,7 @@ def test_runs_are_the_same_bits_when_run_again(out: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nosuch"], "unknown task 'nosuch': choose from lstm-text, digits-cnn"),
+        (["nosuch"], "unknown task 'nosuch': Choose from breast-cancer, "),
         (["--seeds", "1"], "seeds must be at least 2"),
         (["--resume", "--force"], "give one of them"),
     ],

@@ -1,11 +1,12 @@
 """A training run takes any training task: its own net, metric, target and warm-up."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+from own_tasks import Slope
 
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.compare.job import settings
@@ -64,3 +65,21 @@ def test_the_rate_grows_over_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> Non
         job(task, optimizer="SGD", rate=0.8).run()
     assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
     assert rates[6:] == [0.8] * 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropping(Slope):
+    """Seeds nothing itself, and draws at every step."""
+
+    def model(self, seed: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Dropout(), torch.nn.Linear(8, 1))
+
+
+def test_a_net_that_draws_is_paired_and_repeatable() -> None:
+    torch.manual_seed(7)
+    first = job(Dropping(), rule=None).run()
+    torch.manual_seed(8)
+    assert job(Dropping(), rule=None).run() == first
+    clipped = job(Dropping(), rule=MaxNorm(1e9)).run()
+    assert clipped["losses"] == first["losses"]
+    assert job(Dropping(), rule=None, seed=1).run()["losses"][0] != first["losses"][0]

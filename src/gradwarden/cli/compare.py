@@ -15,12 +15,19 @@ PAGE, RECORD, STORE = "index.html", "results.json", "runs"
 
 def compare(
     tasks: Annotated[
-        list[str] | None, typer.Argument(help="Tasks to run; see `gradwarden tasks`. Default: all.")
+        list[str] | None,
+        typer.Argument(
+            help="Names from `gradwarden tasks`, or tasks of your own, my_task.py:task. Default: "
+            "lstm-text and digits-cnn."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the page, the record and the runs.")] = Path(
         "report"
     ),
     seeds: Annotated[int, typer.Option(help="Seeds of each training arm, at least 2.")] = 5,
+    budget: Annotated[
+        float | None, typer.Option(help="Minutes, about, for named tasks. Default: 5.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep finished runs of that folder, do the rest.")
     ] = False,
@@ -31,7 +38,9 @@ def compare(
     """Compare gradient clipping with gradient masking on real runs, and write the page.
 
     Trains and attacks small models on this machine (about two minutes on two cores), tests each
-    claim, and writes index.html and results.json.
+    claim, and writes index.html and results.json. On a task of your own the page says whether to
+    clip, with which threshold, whether the model can be attacked and what helps; `gradwarden
+    new-task` writes the skeleton of one.
 
     Examples:
 
@@ -39,11 +48,16 @@ def compare(
 
         gradwarden compare lstm-text --out text --seeds 8
 
+        gradwarden compare breast-cancer --budget 3
+
+        gradwarden compare my_task.py:task
+
         gradwarden compare --resume
     """
     from rich.console import Console
 
-    from gradwarden.compare.comparison import run
+    from gradwarden.cli.named import named
+    from gradwarden.compare.comparison import command_of, run
     from gradwarden.core.errors import BadInput, StoreError
     from gradwarden.report.files import write
     from gradwarden.report.terminal import render
@@ -59,13 +73,15 @@ def compare(
     console, notes = Console(), Console(stderr=True)
     with _Bar(notes) as bar:
         record = run(
-            tasks,
+            [named(task) if ":" in task else task for task in tasks or ()],
             store=out / STORE,
             seeds=seeds,
+            minutes=budget,
             resume=resume,
             force=force,
             on_progress=bar.show,
             on_note=bar.note,
+            command=command_of(tasks, seeds, budget),
         )
     write(record, out / RECORD)
     write(record, out / PAGE)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from gradwarden.core.errors import BadInput
+
+
+def named(text: str) -> object:
+    """The object that `text` names, or what it returns where it is a function or a class."""
+    found = _find(text)
+    return _called(text, found) if inspect.isroutine(found) or inspect.isclass(found) else found
 
 
 def made(text: str) -> object:
@@ -17,6 +25,10 @@ def made(text: str) -> object:
     found = _find(text)
     if not callable(found):
         raise BadInput(f"{text} is a {type(found).__name__}, expected a callable without arguments")
+    return _called(text, found)
+
+
+def _called(text: str, found: Callable[[], object]) -> object:
     try:
         return found()
     except (Exception, SystemExit) as why:

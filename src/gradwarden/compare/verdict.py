@@ -27,7 +27,8 @@ class Rule:
     text: str
 
 
-def _row(place: str, about: str, text: str, /, **where: str | tuple[str, ...]) -> Rule:
+def row(place: str, about: str, text: str, /, **where: str | tuple[str, ...]) -> Rule:
+    """A line of a table; `where` names claims and the answer, or answers, that they have."""
     answers = {id: (said,) if isinstance(said, str) else said for id, said in where.items()}
     return Rule(place=place, about=about, where=answers, text=text)
 
@@ -35,26 +36,24 @@ def _row(place: str, about: str, text: str, /, **where: str | tuple[str, ...]) -
 CLIP, MASK = "clipping", "masking"
 TABLE: tuple[Rule, ...] = (
     # What the page says first: one sentence on each contender, one on the choice.
-    _row(
-        "summary", CLIP, "Clipping does what is said of it against divergence: {C1}", C1=SUPPORTED
-    ),
-    _row("summary", CLIP, "Clipping made training less stable here: {C1}", C1=REFUTED),
-    _row(
+    row("summary", CLIP, "Clipping does what is said of it against divergence: {C1}", C1=SUPPORTED),
+    row("summary", CLIP, "Clipping made training less stable here: {C1}", C1=REFUTED),
+    row(
         "summary",
         CLIP,
         "Whether clipping prevents divergence stays open on these runs: {C1}",
         C1=OPEN,
     ),
-    _row("summary", CLIP, "Clipping was not put to the test in these runs.", C1=NOT_RUN),
-    _row(
+    row("summary", CLIP, "Clipping was not put to the test in these runs.", C1=NOT_RUN),
+    row(
         "summary",
         MASK,
         "Masking stops attackers who follow the gradient, but does not make the model secure: {M2}",
         M1=SUPPORTED,
         M2=REFUTED,
     ),
-    _row("summary", MASK, "Masking held even against the adaptive attack: {M2}", M2=SUPPORTED),
-    _row(
+    row("summary", MASK, "Masking held even against the adaptive attack: {M2}", M2=SUPPORTED),
+    row(
         "summary",
         MASK,
         "Masking did not make the model secure, and not every mask stopped even the plain "
@@ -62,9 +61,9 @@ TABLE: tuple[Rule, ...] = (
         M1=(REFUTED, OPEN, NOT_RUN),
         M2=REFUTED,
     ),
-    _row("summary", MASK, "Whether masking makes the model secure stays open: {M2}", M2=OPEN),
-    _row("summary", MASK, "Masking was not put to the test in these runs.", M2=NOT_RUN),
-    _row(
+    row("summary", MASK, "Whether masking makes the model secure stays open: {M2}", M2=OPEN),
+    row("summary", MASK, "Masking was not put to the test in these runs.", M2=NOT_RUN),
+    row(
         "summary",
         "both",
         "The two answer different questions and are no substitutes: clip to keep training alive; "
@@ -73,7 +72,7 @@ TABLE: tuple[Rule, ...] = (
         M2=(REFUTED, OPEN, NOT_RUN),
         H2=SUPPORTED,
     ),
-    _row(
+    row(
         "summary",
         "both",
         "The two answer different questions and are no substitutes: clip to keep training alive; "
@@ -82,14 +81,14 @@ TABLE: tuple[Rule, ...] = (
         M2=(REFUTED, OPEN, NOT_RUN),
         H2=(REFUTED, OPEN, NOT_RUN),
     ),
-    _row(
+    row(
         "summary",
         "both",
         "The two answer different questions and are no substitutes; each did its own job here.",
         C1=SUPPORTED,
         M2=SUPPORTED,
     ),
-    _row(
+    row(
         "summary",
         "both",
         "The two answer different questions and are no substitutes; only masking did its own job "
@@ -97,7 +96,7 @@ TABLE: tuple[Rule, ...] = (
         C1=(REFUTED, OPEN, NOT_RUN),
         M2=SUPPORTED,
     ),
-    _row(
+    row(
         "summary",
         "both",
         "The two answer different questions and are no substitutes; neither is shown to do its "
@@ -106,68 +105,68 @@ TABLE: tuple[Rule, ...] = (
         M2=(REFUTED, OPEN, NOT_RUN),
     ),
     # Clipping, point by point.
-    _row("pro", CLIP, "Prevents divergence and NaN. {C1}", C1=SUPPORTED),
-    _row("pro", CLIP, "Allows larger learning rates. {C2}", C2=SUPPORTED),
-    _row("pro", CLIP, "Converges faster. {C3}", C3=SUPPORTED),
-    _row("pro", CLIP, "Costs no quality. {C4}", C4=SUPPORTED),
-    _row("con", CLIP, "Made more runs diverge. {C1}", C1=REFUTED),
-    _row("con", CLIP, "Did not prevent divergence measurably here. {C1}", C1=OPEN),
-    _row(
+    row("pro", CLIP, "Prevents divergence and NaN. {C1}", C1=SUPPORTED),
+    row("pro", CLIP, "Allows larger learning rates. {C2}", C2=SUPPORTED),
+    row("pro", CLIP, "Converges faster. {C3}", C3=SUPPORTED),
+    row("pro", CLIP, "Costs no quality. {C4}", C4=SUPPORTED),
+    row("con", CLIP, "Made more runs diverge. {C1}", C1=REFUTED),
+    row("con", CLIP, "Did not prevent divergence measurably here. {C1}", C1=OPEN),
+    row(
         "con",
         CLIP,
         "Larger rates are no gain by themselves: they came without faster convergence at equal "
         "quality. {C2}",
         C2=ALONE,
     ),
-    _row("con", CLIP, "A larger rate, nominal and effective, could not be shown. {C2}", C2=OPEN),
-    _row("con", CLIP, "The largest stable rate got smaller. {C2}", C2=REFUTED),
-    _row("con", CLIP, "No faster convergence could be shown. {C3}", C3=OPEN),
-    _row("con", CLIP, "Training converged more slowly. {C3}", C3=REFUTED),
-    _row("con", CLIP, "Equal quality could not be shown. {C4}", C4=OPEN),
-    _row("con", CLIP, "Cost quality. {C4}", C4=REFUTED),
-    _row(
+    row("con", CLIP, "A larger rate, nominal and effective, could not be shown. {C2}", C2=OPEN),
+    row("con", CLIP, "The largest stable rate got smaller. {C2}", C2=REFUTED),
+    row("con", CLIP, "No faster convergence could be shown. {C3}", C3=OPEN),
+    row("con", CLIP, "Training converged more slowly. {C3}", C3=REFUTED),
+    row("con", CLIP, "Equal quality could not be shown. {C4}", C4=OPEN),
+    row("con", CLIP, "Cost quality. {C4}", C4=REFUTED),
+    row(
         "con",
         CLIP,
         "One more threshold to choose; it says nothing about attackers.",
     ),
-    _row(
+    row(
         "use if",
         CLIP,
         "Your runs meet spikes, NaN or divergence, or you train near the largest rate that holds.",
         C1=SUPPORTED,
     ),
-    _row(
+    row(
         "use if",
         CLIP,
         "Only after a run of your own has shown that it helps: these runs did not.",
         C1=(REFUTED, OPEN, NOT_RUN),
     ),
     # Masking, point by point.
-    _row("pro", MASK, "Stops attackers who follow the gradient. {M1}", M1=SUPPORTED),
-    _row("pro", MASK, "Held against the adaptive attack found here. {M2}", M2=SUPPORTED),
-    _row("con", MASK, "Did not stop even the plain gradient attacks. {M1}", M1=REFUTED),
-    _row(
+    row("pro", MASK, "Stops attackers who follow the gradient. {M1}", M1=SUPPORTED),
+    row("pro", MASK, "Held against the adaptive attack found here. {M2}", M2=SUPPORTED),
+    row("con", MASK, "Did not stop even the plain gradient attacks. {M1}", M1=REFUTED),
+    row(
         "con",
         MASK,
         "Stopping attackers who follow the gradient could not be shown for every mask. {M1}",
         M1=OPEN,
     ),
-    _row(
+    row(
         "con",
         MASK,
         "Does not make the model secure: an adaptive attack gets through. {M2}",
         M2=REFUTED,
     ),
-    _row("con", MASK, "Security against an adaptive attacker could not be shown. {M2}", M2=OPEN),
-    _row(
+    row("con", MASK, "Security against an adaptive attacker could not be shown. {M2}", M2=OPEN),
+    row(
         "con",
         MASK,
         "Makes the model look robust: an evaluation with plain attacks overstates it.",
         M1=SUPPORTED,
         M2=REFUTED,
     ),
-    _row("con", MASK, "Does nothing for the stability of training."),
-    _row(
+    row("con", MASK, "Does nothing for the stability of training."),
+    row(
         "use if",
         MASK,
         "Only to raise the cost for unskilled attackers, on top of a real defence, never instead "
@@ -175,13 +174,13 @@ TABLE: tuple[Rule, ...] = (
         M1=SUPPORTED,
         M2=(REFUTED, OPEN, NOT_RUN),
     ),
-    _row(
+    row(
         "use if",
         MASK,
         "It is audited on your own model and holds there as it did here.",
         M2=SUPPORTED,
     ),
-    _row(
+    row(
         "use if",
         MASK,
         "No use is supported by these runs.",
@@ -189,36 +188,36 @@ TABLE: tuple[Rule, ...] = (
         M2=(REFUTED, OPEN, NOT_RUN),
     ),
     # The choice.
-    _row("bottom line", "both", "For stable training: clip.", C1=SUPPORTED),
-    _row(
+    row("bottom line", "both", "For stable training: clip.", C1=SUPPORTED),
+    row(
         "bottom line",
         "both",
         "For stable training: first lower the rate; clipping showed no gain here.",
         C1=(REFUTED, OPEN),
     ),
-    _row("bottom line", "both", "For stable training: not run.", C1=NOT_RUN),
-    _row(
+    row("bottom line", "both", "For stable training: not run.", C1=NOT_RUN),
+    row(
         "bottom line",
         "both",
         "For security: do not rely on masking; train adversarially. {H2}",
         M2=(REFUTED, OPEN, NOT_RUN),
         H2=SUPPORTED,
     ),
-    _row(
+    row(
         "bottom line",
         "both",
         "For security: do not rely on masking; no defence tried here is shown to hold.",
         M2=REFUTED,
         H2=(REFUTED, OPEN, NOT_RUN),
     ),
-    _row(
+    row(
         "bottom line",
         "both",
         "For security: not settled by these runs.",
         M2=(OPEN, NOT_RUN),
         H2=(REFUTED, OPEN, NOT_RUN),
     ),
-    _row(
+    row(
         "bottom line",
         "both",
         "For security: the masks held here; audit your own model before you rely on one.",
@@ -232,11 +231,13 @@ WHAT = {
 }
 
 
-def points(place: str, about: str, answers: Mapping[str, Answer]) -> tuple[Point, ...]:
-    """The texts of the table that hold for `answers`, each with the claims it rests on."""
+def points(
+    place: str, about: str, answers: Mapping[str, Answer], table: tuple[Rule, ...] = TABLE
+) -> tuple[Point, ...]:
+    """The texts of `table` that hold for `answers`, each with the claims it rests on."""
     return tuple(
         Point(text=_filled(rule.text, answers), claims=tuple(rule.where))
-        for rule in TABLE
+        for rule in table
         if rule.place == place and rule.about == about and holds(rule, answers)
     )
 

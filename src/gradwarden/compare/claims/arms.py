@@ -8,8 +8,6 @@ from gradwarden.compare.ladder import Ladder, Ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.core.display import Row, Table
 
-MAIN = ("lstm", "SGD")  # the net and optimizer whose ladder of rates answers for C2 to C4
-
 
 def table(
     title: str,

@@ -19,10 +19,10 @@ COLUMNS = ("rates", "diverged", "of them NaN or infinite", "steps clipped")
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    """Over the plain-SGD ladders; the other optimizers stand in the table and the sentence."""
-    groups = ladders(results.trained)
-    sgd = [ladder for (_, optimizer), ladder in groups.items() if optimizer == "SGD"]
-    pairs = [pair for ladder in sgd for pair in _pairs(ladder, picks.clip)]
+    """Over the ladders of the main optimizer; the other optimizers stand in the table and the sentence."""
+    groups = ladders(results.trained, higher=picks.words.higher)
+    main = [ladder for (_, optimizer), ladder in groups.items() if optimizer == picks.main[1]]
+    pairs = [pair for ladder in main for pair in _pairs(ladder, picks.clip)]
     if not pairs:
         return not_run(ID, CLAIM, "clipping", "no pair of runs with and without clipping")
     seeds = sorted({without.seed for without, _ in pairs})
@@ -30,6 +30,7 @@ def judge(results: Results, picks: Picks) -> Answer:
     for seed in seeds:
         mine = [(a.diverged, b.diverged) for a, b in pairs if a.seed == seed]
         saved.append(sum(a - b for a, b in mine) / len(mine))
+    optimizer = "plain SGD" if picks.main[1] == "SGD" else picks.main[1]
     rungs = len(pairs) / len(seeds)
     effect = paired_mean(saved, floor=1 / rungs)
     without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
@@ -46,7 +47,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         how=(
             "Share of the rates at which a run diverges (a non-finite loss or gradient, or the "
             "mean of the last tenth of the losses above the first), without minus with "
-            f"{picks.clip}, plain SGD, same weights and batches. Null 0; the smallest effect, and "
+            f"{picks.clip}, {optimizer}, same weights and batches. Null 0; the smallest effect, and "
             f"the least half-width of the interval, is one of the {rungs:g} rates. Student's t "
             "over seeds."
         ),
@@ -55,7 +56,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         smallest=1 / rungs,
         unit="share of rates",
         table=table("Runs that diverged", COLUMNS, groups, picks, _cells),
-        figures=("rates-SGD", "explosion"),
+        figures=(f"rates-{picks.main[1]}", "explosion"),
     )
 
 
@@ -69,7 +70,7 @@ def _others(groups: Ladders, picks: Picks) -> str:
     said = ""
     for (_, optimizer), ladder in groups.items():
         pairs = _pairs(ladder, picks.clip)
-        if optimizer != "SGD" and pairs:
+        if optimizer != picks.main[1] and pairs:
             without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
             said += f" With {optimizer}: {without} against {with_} of {len(pairs)}."
     return said

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gradwarden.compare.claims.arms import MAIN, rates, table
+from gradwarden.compare.claims.arms import rates, table
 from gradwarden.compare.claims.words import from_parts, judged, not_run, times
-from gradwarden.compare.ladder import Ladder, Rung, ladders
+from gradwarden.compare.ladder import SLACK, Ladder, Rung, ladders
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
@@ -24,8 +24,8 @@ NOTE = "+: the ladder ends here; none: not even the lowest rate was stable."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    groups = ladders(results.trained)
-    ladder = groups.get(MAIN)
+    groups = ladders(results.trained, higher=picks.words.higher)
+    ladder = groups.get(picks.main)
     tried = ladder.rates("", picks.clip) if ladder else []
     if ladder is None or len(tried) < 2:
         return not_run(ID, CLAIM, "clipping", "no ladder of rates with and without clipping")
@@ -48,14 +48,23 @@ def judge(results: Results, picks: Picks) -> Answer:
         ),
         how=(
             "Log ratio of the largest stable rates of the same seed (stable: not diverged, "
-            "validation bits at most 1.1 times the best of any arm), on the ladder "
+            f"validation {picks.words.short} at {bar(picks)} of any arm), on the ladder "
             f"{', '.join(f'{r:g}' for r in tried)}. The interval is Student's t over seeds and "
             f"never narrower than one rung (a factor of {math.exp(step):.2f}) to either side. "
             "Counts only together with C3 and C4."
         ),
         parts=parts,
         table=table("Largest stable rates", COLUMNS, groups, picks, _cells, NOTE),
-        figures=("rates-SGD", "rates-AdamW"),
+        figures=(f"rates-{picks.main[1]}", "rates-AdamW"),
+    )
+
+
+def bar(picks: Picks) -> str:
+    """What a stable run must reach: "most 1.1 times the best"."""
+    return (
+        f"least 1/{SLACK:g} times the best"
+        if picks.words.higher
+        else f"most {SLACK:g} times the best"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gradwarden.compare.claims.arms import MAIN, best_rate, table
+from gradwarden.compare.claims.arms import best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
@@ -19,15 +19,18 @@ from gradwarden.core.estimate import Estimate, paired_mean
 ID = "C3"
 CLAIM = "Clipping makes training converge faster."
 SMALLEST = math.log(1.1)  # a tenth fewer steps
+WHY_NOT = "no arm reached the target at its best rate"
 COLUMNS = ("best rate", "steps to the target, by seed")
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    groups = ladders(results.trained)
-    ladder = groups.get(MAIN)
+    groups = ladders(results.trained, higher=picks.words.higher)
+    ladder = groups.get(picks.main)
     effect = speedup(ladder, picks.clip) if ladder else None
     if ladder is None or effect is None:
-        return not_run(ID, CLAIM, "clipping", "no arm reached the target at its best rate")
+        none = bool(results.trained) and all(run.target is None for run in results.trained)
+        why = "the task names no target loss" if none else WHY_NOT
+        return not_run(ID, CLAIM, "clipping", why)
     return judged(
         id=ID,
         claim=CLAIM,
@@ -38,9 +41,9 @@ def judge(results: Results, picks: Picks) -> Answer:
             f"({best_rate(ladder, '')} and {best_rate(ladder, picks.clip)})."
         ),
         how=(
-            "Log ratio of the steps until the mean of the last 10 training losses reaches what "
-            "bigram counts reach, without over with clipping, same seed, each arm at the rate "
-            "with the best validation bits. A target not reached counts as the last step, and "
+            "Log ratio of the steps until the mean of the last 10 training losses reaches "
+            f"{picks.words.target}, without over with clipping, same seed, each arm at the rate "
+            f"with the best validation {picks.words.short}. A target not reached counts as the last step, and "
             "the ratio as a bound. Null 0, smallest effect a tenth; Student's t over seeds."
         ),
         effect=effect,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradwarden.compare.claims.arms import MAIN, best_rate, table
+from gradwarden.compare.claims.arms import best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.picks import Picks
@@ -14,50 +14,58 @@ from gradwarden.core.estimate import Estimate, paired_mean
 
 ID = "C4"
 CLAIM = "Clipping does not compromise performance."
-MARGIN = math.log(1.02)  # 2 % more bits per character would be a loss of quality
-COLUMNS = ("best rate", "mean test bits", "by seed")
+WHY_NOT = "an arm has no rate at which every seed is finite, or a figure that is not above 0"
+MARGIN = math.log(1.02)  # a figure that is worse by 2 % would be a loss of quality
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    groups = ladders(results.trained)
-    ladder = groups.get(MAIN)
+    words = picks.words
+    groups = ladders(results.trained, higher=words.higher)
+    ladder = groups.get(picks.main)
     effect = quality(ladder, picks.clip) if ladder else None
     if ladder is None or effect is None:
-        return not_run(ID, CLAIM, "clipping", "an arm has no rate at which every seed is finite")
+        return not_run(ID, CLAIM, "clipping", WHY_NOT)
+    arms = ("without clipping", f"with {picks.clip}")
+    over, under = reversed(arms) if words.higher else arms  # above 1: clipping did better
+    order = "with over without clipping" if words.higher else "without over with clipping"
+    columns = ("best rate", f"mean test {words.short}", "by seed")
+    title = f"{words.figure[:1].upper()}{words.figure[1:]} at the best rate"
     return judged(
         id=ID,
         claim=CLAIM,
         about="clipping",
         says=(
-            f"Bits per character on the test split without clipping are {times(effect)} those "
-            f"with {picks.clip}, each at its own best rate; a loss of quality would be below "
-            f"{math.exp(-MARGIN):.3g} times."
+            f"{words.figure[:1].upper()}{words.figure[1:]} on the test split {over}: "
+            f"{times(effect)} the figure {under}, each at its own best rate; a loss of quality "
+            f"would be below {math.exp(-MARGIN):.3g} times."
         ),
         how=(
-            "Log ratio of test bits per character, without over with clipping, same seed, each "
-            "arm at the rate with the best validation bits. Non-inferiority: the null is a loss "
-            "of 2 %, supported where the whole interval lies above it. Student's t over seeds."
+            f"Log ratio of test {words.figure}, {order}, same seed, each arm at the rate with the "
+            f"best validation {words.short}. Non-inferiority: the null is a loss of 2 %, supported "
+            "where the whole interval lies above it. Student's t over seeds."
         ),
         effect=effect,
         null=-MARGIN,
         smallest=0.0,
         unit="log ratio",
-        table=table("Bits per character at the best rate", COLUMNS, groups, picks, _cells),
-        figures=("rates-SGD",),
+        table=table(title, columns, groups, picks, _cells),
+        figures=(f"rates-{picks.main[1]}",),
     )
 
 
 def quality(ladder: Ladder, rule: str) -> Estimate | None:
-    """Log ratio of test bits, no clipping over `rule`, each at its chosen rate."""
+    """Log ratio of test figures, above 0 where `rule` did better; each at its chosen rate."""
     bits: list[dict[int, float]] = []
     for arm in ("", rule):
         rate = ladder.chosen(arm)
         if rate is None:
             return None
         bits.append({r.seed: r.test for r in ladder.of(arm, [rate]) if r.test is not None})
-    without, with_ = bits
-    values = [math.log(without[s] / with_[s]) for s in sorted(without.keys() & with_.keys())]
-    return paired_mean(values) if values else None
+    over, under = reversed(bits) if ladder.higher else bits
+    pairs = [(over[s], under[s]) for s in sorted(over.keys() & under.keys())]
+    if not pairs or min(map(min, pairs)) <= 0.0:
+        return None
+    return paired_mean([math.log(a / b) for a, b in pairs])
 
 
 def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:

@@ -15,4 +15,12 @@ CLAIM = "Control: adversarial training holds under the same test."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    return claim(results, (picks.harden,), ADAPTIVE, id=ID, text=CLAIM, about="hardening")
+    return claim(
+        results,
+        (picks.harden,),
+        ADAPTIVE,
+        id=ID,
+        text=CLAIM,
+        about="hardening",
+        sample=picks.words.sample,
+    )

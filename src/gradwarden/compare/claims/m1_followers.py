@@ -15,4 +15,12 @@ CLAIM = "Masking stops attackers who follow the gradient."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    return claim(results, picks.masks, FOLLOWER, id=ID, text=CLAIM, about="masking")
+    return claim(
+        results,
+        picks.masks,
+        FOLLOWER,
+        id=ID,
+        text=CLAIM,
+        about="masking",
+        sample=picks.words.sample,
+    )

@@ -15,4 +15,12 @@ CLAIM = "Masking makes the model secure."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    return claim(results, picks.masks, ADAPTIVE, id=ID, text=CLAIM, about="masking")
+    return claim(
+        results,
+        picks.masks,
+        ADAPTIVE,
+        id=ID,
+        text=CLAIM,
+        about="masking",
+        sample=picks.words.sample,
+    )

@@ -35,27 +35,37 @@ def saved(control: Defended, defence: Defended, attacker: str) -> Estimate:
 
 
 def claim(
-    results: Results, defences: tuple[str, ...], attacker: str, *, id: str, text: str, about: str
+    results: Results,
+    defences: tuple[str, ...],
+    attacker: str,
+    *,
+    id: str,
+    text: str,
+    about: str,
+    sample: str,
 ) -> Answer:
-    """Supported where each of `defences` saves most images from `attacker`."""
+    """Supported where each of `defences` saves most of the samples, each a `sample`, from `attacker`."""
     control = defended_by(results, "")
     runs = [run for name in defences if (run := defended_by(results, name)) is not None]
     if control is None or not runs:
         return not_run(id, text, about, "no attacks on a defended and an undefended net")
+    if not saved(control, runs[0], attacker).n:
+        why = f"without a defence no {sample} falls to {ATTACKER[attacker]} that noise leaves right"
+        return not_run(id, text, about, why)
     parts = tuple(
-        _part(f"{id}.{n}", control, run, attacker, about) for n, run in enumerate(runs, 1)
+        _part(f"{id}.{n}", control, run, attacker, about, sample) for n, run in enumerate(runs, 1)
     )
     whole = parts[0] if len(parts) == 1 else None
-    says = f"Of the images lost to {ATTACKER[attacker]} without a defence, " + "; ".join(
+    says = f"Of the {sample}s lost to {ATTACKER[attacker]} without a defence, " + "; ".join(
         f"{run.defence} saves {share(saved(control, run, attacker))}" for run in runs
     )
     how = (
-        f"Of the images that the undefended net loses to {ATTACKER[attacker]}, but not to random "
-        "noise of the same size, the share that stays right under the defence; same images and "
+        f"Of the {sample}s that the undefended net loses to {ATTACKER[attacker]}, but not to random "
+        f"noise of the same size, the share that stays right under the defence; same {sample}s and "
         "attacks. Null one half, smallest effect 10 points from it; exact Clopper-Pearson "
         "interval. Accuracies in the table: exact McNemar p-value against the undefended net."
     )
-    table = accuracies(results, control)
+    table = accuracies(results, control, sample)
     figures = ("radius",)
     if whole is not None:
         return judged(
@@ -67,7 +77,7 @@ def claim(
             effect=saved(control, runs[0], attacker),
             null=HALF,
             smallest=SMALLEST,
-            unit="share of images saved",
+            unit=f"share of {sample}s saved",
             table=table,
             figures=figures,
         )
@@ -83,23 +93,25 @@ def claim(
     )
 
 
-def _part(id: str, control: Defended, run: Defended, attacker: str, about: str) -> Answer:
+def _part(
+    id: str, control: Defended, run: Defended, attacker: str, about: str, sample: str
+) -> Answer:
     effect = saved(control, run, attacker)
     return judged(
         id=id,
-        claim=f"{run.defence} saves most images from {ATTACKER[attacker]}.",
+        claim=f"{run.defence} saves most {sample}s from {ATTACKER[attacker]}.",
         about=about,
-        says=f"{run.defence} saves {share(effect)} of {effect.n} images.",
-        how="Share of images saved, null one half.",
+        says=f"{run.defence} saves {share(effect)} of {effect.n} {sample}s.",
+        how=f"Share of {sample}s saved, null one half.",
         effect=effect,
         null=HALF,
         smallest=SMALLEST,
-        unit="share of images saved",
+        unit=f"share of {sample}s saved",
     )
 
 
-def accuracies(results: Results, control: Defended) -> Table:
-    """Every defence under every attacker, on the same images."""
+def accuracies(results: Results, control: Defended, sample: str) -> Table:
+    """Every defence under every attacker, on the same samples."""
     rows = []
     for run in results.defended:
         if run.seed != control.seed:
@@ -124,10 +136,12 @@ def accuracies(results: Results, control: Defended) -> Table:
         "p, naive",
         "p, adaptive",
     )
+    size = f" at radius {control.radius:g}" if control.radius else ""
     note = (
-        f"Accuracy on {len(control.clean)} held-out images at radius {control.radius:g}, with 95 % "
+        f"Accuracy on {len(control.clean)} held-out {sample}s{size}, with 95 % "
         "Clopper-Pearson intervals. Noise: the worst of 10 random points of the same size. Own "
-        "gradient: what the defence gives an attacker, by share of images. p: exact McNemar against no defence, after FGSM and PGD with "
+        f"gradient: what the defence gives an attacker, by share of {sample}s. p: exact McNemar against "
+        "no defence, after FGSM and PGD with "
         "the defence's own gradient (naive), and after the adaptive attack."
     )
     return Table(title="Accuracy under attack", columns=columns, rows=tuple(rows), note=note)

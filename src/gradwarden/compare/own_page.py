@@ -1,0 +1,261 @@
+"""The comparison on any tasks, from the pilot runs to the record: each claim by task, then pooled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from gradwarden import __version__
+from gradwarden.compare import own
+from gradwarden.compare.claims import a1_attackable, h4_cost
+from gradwarden.compare.claims.c1_divergence import ID as DIVERGES
+from gradwarden.compare.comparison import PACKAGES, judge, seconds_table
+from gradwarden.compare.figures import figures, gallery
+from gradwarden.compare.job import Job
+from gradwarden.compare.ladder import ladders
+from gradwarden.compare.own_verdict import SECURE, TRAIN, plain
+from gradwarden.compare.picks import Picks, Words
+from gradwarden.compare.pooled import commanded, pooled, prefix
+from gradwarden.compare.results import Results
+from gradwarden.compare.runs import Runs
+from gradwarden.compare.subjects import Absent, Subjects
+from gradwarden.compare.verdict import CLIP, MASK, bottom_line, contender
+from gradwarden.core.balls.scaled import Scaled
+from gradwarden.core.comparison import Answer, Comparison, Point, Run
+from gradwarden.core.display import Figure, Gallery, Row, Table
+from gradwarden.core.provenance import environment
+from gradwarden.core.records import Origin
+from gradwarden.tasks.task import SecurityTask, TrainingTask
+
+
+class Part(NamedTuple):
+    """One task with its plan, its runs and its picks."""
+
+    task: TrainingTask | SecurityTask
+    purpose: str  # TRAIN or SECURE
+    picks: Picks
+    fitted: own.Fitted
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def results(self) -> Results:
+        return Results.of(self.runs)
+
+
+def compared(
+    subjects: Subjects, runs: Runs, *, seeds: int, minutes: float, command: str
+) -> Comparison:
+    """Runs the plan of `subjects` in `minutes`, as far as their cost is foreseen, and judges it."""
+    count = len(subjects.training) + len(subjects.security)
+    runs.note(
+        f"{_counted(count, 'pilot run')} first, which tell what the rest costs; then about "
+        f"{minutes:g} minutes at most."
+    )
+    parts = _planned(subjects, runs, seeds, 60.0 * minutes / count)
+    for part in parts:
+        runs.note(_told(part.task.name, part.fitted))
+    jobs = [job for part in parts for job in part.fitted.jobs]
+    found = dict(zip(jobs, runs.of(jobs), strict=True))
+    parts = [part._replace(runs=tuple(found[job] for job in part.fitted.jobs)) for part in parts]
+    return page(parts, subjects.absent, command=command, elapsed=runs.elapsed, reused=runs.reused)
+
+
+def _planned(subjects: Subjects, runs: Runs, seeds: int, seconds: float) -> list[Part]:
+    """Each task has an equal part of the time: `seconds` on the clock."""
+    first: list[Job] = [
+        *map(own.training_pilot, subjects.training),
+        *map(own.security_pilot, subjects.security),
+    ]
+    pilots = runs.of(first)
+    parts: list[Part] = []
+    for training, pilot in zip(subjects.training, pilots, strict=False):
+        rule = own.bound(Results.of([pilot]).trained[0])
+        stages = own.training_stages(training, rule, seeds, pilot.seconds)
+        picks = _training_picks(training, repr(rule))
+        parts.append(Part(training, TRAIN, picks, own.fitted(stages, seconds)))
+    for security, pilot in zip(subjects.security, pilots[len(parts) :], strict=True):
+        stages = own.security_stages(security, pilot.seconds)
+        picks = _security_picks(security)
+        parts.append(Part(security, SECURE, picks, own.fitted(stages, seconds)))
+    return parts
+
+
+def _told(name: str, fitted: own.Fitted) -> str:
+    """What a task is going to cost, and what that leaves out."""
+    minutes = math.ceil(fitted.seconds / 6) / 10
+    said = f"{name}: {_counted(len(fitted.jobs), 'run')}, about {minutes:g} minutes."
+    left = f" Not run in this budget: {'; '.join(fitted.left)}." if fitted.left else ""
+    return said + left
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _training_picks(task: TrainingTask, clip: str) -> Picks:
+    metric = task.metrics[0]
+    words = Words(
+        figure=metric.name,
+        short=metric.name,
+        higher=metric.higher,
+        target="" if task.target is None else f"a loss of {task.target:.3g}",
+        loss="training loss",
+    )
+    return Picks(clip=clip, masks=(), harden="", main=(task.net, task.optimizer), words=words)
+
+
+def _security_picks(task: SecurityTask) -> Picks:
+    x, _ = task.held_out()
+    ball = task.threat.ball
+    scaled = isinstance(ball, Scaled)
+    kind = type(ball.ball if isinstance(ball, Scaled) else ball).__name__
+    words = Words(
+        sample="image" if x.ndim == 4 else "sample",
+        radius=f"radius ({kind}, {'in units of each feature' if scaled else 'in units of x'})",
+    )
+    masks = tuple(own.name_of(mask) for mask in own.masks(task))
+    return Picks(clip="", masks=masks, harden=own.HARDENED, words=words)
+
+
+def page(
+    parts: Sequence[Part], absent: Sequence[Absent], *, command: str, elapsed: float, reused: int
+) -> Comparison:
+    """The record that the finished `parts` amount to."""
+    each = [_judged(part) for part in parts]
+    answers = pooled([part.task.name for part in parts], each)
+    answers = {id: commanded(answer, command) for id, answer in answers.items()}
+    runs = tuple(run for part in parts for run in part.runs)
+    names = ", ".join(part.task.name for part in parts)
+    prefixed = len(parts) > 1
+    sources = {name: digest for run in runs for name, digest in run.sources.items()}
+    return Comparison(
+        title=f"Clipping and masking on {names}",
+        summary=tuple(
+            replace(point, text=f"{part.task.name}: {point.text}") if prefixed else point
+            for part, found in zip(parts, each, strict=True)
+            for point in _sentences(part, found)
+        ),
+        contenders=(contender(CLIP, answers), contender(MASK, answers)),
+        bottom_line=bottom_line(answers),
+        answers=tuple(answers.values()),
+        tables=(_ran(parts, absent),),
+        figures=tuple(f for part in parts for f in _figures(part, prefixed, command)),
+        galleries=tuple(g for part in parts for g in _galleries(part, prefixed, command)),
+        seconds=seconds_table(runs, elapsed, reused),
+        notes=tuple(_notes(parts, absent)),
+        origin=Origin(
+            version=__version__,
+            command=command,
+            environment=environment(PACKAGES),
+            sources=dict(sorted(sources.items())),
+            seeds=tuple(sorted({run.seed for run in runs})),
+        ),
+        runs=runs,
+    )
+
+
+def _judged(part: Part) -> dict[str, Answer]:
+    answers = judge(part.results, part.picks)
+    for claim in (a1_attackable, h4_cost):
+        answers[claim.ID] = claim.judge(part.results, part.picks)
+    return answers
+
+
+def _sentences(part: Part, answers: Mapping[str, Answer]) -> Iterator[Point]:
+    """One to each question of the task's owner."""
+    said = plain(part.purpose, answers)
+    if part.purpose == TRAIN:
+        yield said[0]
+        yield from _rule(part)
+        yield said[1]
+    else:
+        yield from said
+
+
+def _rule(part: Part) -> Iterator[Point]:
+    """Which rule, and which threshold: what clip advises from the first seed's own rate."""
+    picks = part.picks
+    runs = [r for r in part.results.trained if r.rate == part.task.rate and r.seed == 0]
+    clipped = next(run for run in runs if run.rule == picks.clip)
+    advice = own.advice_on(clipped)
+    text = f"The bound that the pilot run advised is {picks.clip}"
+    text += f"; {advice.role_why}." if advice else ", since its norms were too few to tell."
+    (ladder,) = ladders(part.results.trained, higher=picks.words.higher).values()
+    adaptive = ladder.of(repr(own.ADAPTIVE))
+    if adaptive:
+        shared = {(run.rate, run.seed) for run in adaptive}
+        fixed = [r for r in ladder.of(picks.clip) if (r.rate, r.seed) in shared]
+        text += (
+            f" Of {len(adaptive)} runs, {sum(r.diverged for r in fixed)} diverged with it and "
+            f"{sum(r.diverged for r in adaptive)} with the rule Adaptive, which needs no threshold."
+        )
+    yield Point(text=text, claims=(DIVERGES,))
+
+
+def _figures(part: Part, prefixed: bool, command: str) -> Iterator[Figure]:
+    for figure in figures(part.results, part.picks):
+        yield replace(figure, command=command, **_place(figure, part, prefixed))
+
+
+def _galleries(part: Part, prefixed: bool, command: str) -> Iterator[Gallery]:
+    for shown in gallery(part.results):
+        yield replace(shown, command=command, **_place(shown, part, prefixed))
+
+
+def _place(shown: Figure | Gallery, part: Part, prefixed: bool) -> dict[str, Any]:
+    """Id and title; with the task's name where the page has several."""
+    name = part.task.name
+    if not prefixed:
+        return {"id": shown.id, "title": shown.title}
+    return {"id": prefix(name, shown.id), "title": f"{name}: {shown.title}"}
+
+
+def _ran(parts: Sequence[Part], absent: Sequence[Absent]) -> Table:
+    rows = [
+        Row(
+            cells=(
+                part.task.name,
+                part.task.field,
+                str(len(part.runs)),
+                f"not run in this budget: {'; '.join(part.fitted.left)}"
+                if part.fitted.left
+                else "-",
+            )
+        )
+        for part in parts
+    ]
+    rows += [Row(cells=(one.name, one.field, "0", one.why)) for one in absent]
+    columns = ("task", "field", "runs", "what is missing")
+    return Table(title="What was run", columns=columns, rows=tuple(rows))
+
+
+def _notes(parts: Sequence[Part], absent: Sequence[Absent]) -> Iterator[str]:
+    yield from (f"{part.task.name}: {part.task.provenance}" for part in parts)
+    yield from (f"{one.name}: {one.why}." for one in absent)
+    for part in parts:
+        metrics = _metrics(part)
+        if metrics:
+            yield f"{part.task.name}: {metrics}"
+    yield (
+        "Rates, radii and the definitions of stable and diverged were fixed before the runs; the "
+        "threshold comes from one pilot run, clipped by the rule Adaptive."
+    )
+    yield (
+        "Accuracy under attack is an upper bound on robustness: a stronger attack may lower it. No "
+        "answer here says that a model is robust."
+    )
+
+
+def _metrics(part: Part) -> str:
+    """The task's own figures, clean and under the adaptive attack, defence by defence."""
+    told: list[str] = []
+    for run in part.results.defended:
+        clean, attacked = run.metrics.get("clean", {}), run.metrics.get("adaptive", {})
+        both: list[Any] = [
+            f"{k} {clean[k]:.2f}, attacked {attacked[k]:.2f}" for k in clean if k in attacked
+        ]
+        if both:
+            told.append(f"{run.defence or 'no defence'}: {'; '.join(both)}.")
+    return " ".join(told)
