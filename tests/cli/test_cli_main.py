@@ -18,6 +18,7 @@ COMMANDS = [
     "watch",
     "advise",
     "replay",
+    "new-task",
     "tasks",
     "rules",
     "masks",
@@ -109,4 +110,5 @@ def test_a_fault_of_our_own_keeps_its_traceback(process: Any) -> None:
 def test_every_command_has_a_file_of_its_own() -> None:
     registered = [info.callback for info in command.app.registered_commands]
     files = {f.__name__: f.__module__ for f in registered if f is not None}
-    assert files == {name: f"gradwarden.cli.{name}" for name in COMMANDS}
+    names = [name.replace("-", "_") for name in COMMANDS]
+    assert files == {name: f"gradwarden.cli.{name}" for name in names}

@@ -15,6 +15,7 @@ from test_compare_verdict import SAID, answers
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.compare import own
 from gradwarden.compare.claims import a1_attackable, c2_rates, c4_quality, h4_cost, m2_security
+from gradwarden.compare.claims.words import points
 from gradwarden.compare.ladder import Ladder, ladders
 from gradwarden.compare.own_verdict import PLACES, SECURE, TABLE, TRAIN, plain
 from gradwarden.compare.picks import Picks, Words
@@ -24,6 +25,7 @@ from gradwarden.compare.training import TrainingJob
 from gradwarden.compare.verdict import Rule, holds
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.comparison import Answer
+from gradwarden.core.estimate import Estimate
 from gradwarden.core.goal import Untargeted
 from gradwarden.core.threat import Threat
 from gradwarden.tasks.breast_cancer import BreastCancer
@@ -178,11 +180,16 @@ def test_a1(fallen: int, answer: str) -> None:
     assert found.effect.value == fallen / 100
 
 
-def test_a1_leaves_out_what_noise_takes_and_what_was_wrong_before() -> None:
+def test_a1_leaves_out_what_was_wrong_before_and_tells_what_noise_takes() -> None:
     control = defended("", "none", naive="0000", adaptive="0001", clean="0111", noise="0011")
     found = a1_attackable.judge(Results([control]), PICKS)
     assert found.effect is not None
-    assert (found.effect.value, found.effect.n) == (1 / 3, 3)
+    assert (found.effect.value, found.effect.n) == (2 / 3, 3)
+    assert "random noise of the same size takes 1." in found.says
+
+
+def test_no_minus_before_a_nought() -> None:
+    assert points(Estimate(value=-0.004, low=-0.02, high=0.004, n=9)) == "0 points [-2, 0]"
 
 
 @pytest.mark.parametrize(

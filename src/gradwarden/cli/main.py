@@ -17,6 +17,7 @@ from gradwarden.cli.attacks import attacks
 from gradwarden.cli.audit import audit
 from gradwarden.cli.compare import compare
 from gradwarden.cli.masks import masks
+from gradwarden.cli.new_task import new_task
 from gradwarden.cli.replay import replay
 from gradwarden.cli.rules import rules
 from gradwarden.cli.tasks import tasks
@@ -77,7 +78,21 @@ def gradwarden(
     """
 
 
-for command in (compare, audit, attack, watch, advise, replay, tasks, rules, masks, attacks, zoo):
+COMMANDS = (
+    compare,
+    audit,
+    attack,
+    watch,
+    advise,
+    replay,
+    tasks,
+    new_task,
+    rules,
+    masks,
+    attacks,
+    zoo,
+)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gradwarden.tasks.fashion_cnn import FashionCNN as FashionCNN
     from gradwarden.tasks.gpt_text import GPTText as GPTText
     from gradwarden.tasks.lane_keeping import LaneKeeping as LaneKeeping
+    from gradwarden.tasks.loader import Loader as Loader
+    from gradwarden.tasks.loader import Split as Split
     from gradwarden.tasks.lstm_text import LSTMText as LSTMText
     from gradwarden.tasks.lunarlander_ppo import LunarLanderPPO as LunarLanderPPO
     from gradwarden.tasks.motion_classify import MotionClassify as MotionClassify

@@ -14,7 +14,7 @@ from gradwarden.core.estimate import proportion
 
 ID = "A1"
 CLAIM = "Without a defence, the model can be attacked."
-TENTH = 0.1  # of what the model gets right; fewer losses are within what noise and chance do
+TENTH = 0.1  # of what the model gets right
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -23,8 +23,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         return not_run(ID, CLAIM, "masking", "no attack on an undefended net")
     sample = picks.words.sample
     n = control.clean.count("1")
-    pairs = list(zip(control.noise, control.adaptive, strict=True))
-    effect = proportion(pairs.count(("1", "0")), n)
+    effect = proportion(n - control.adaptive.count("1"), n)
     return judged(
         id=ID,
         claim=CLAIM,
@@ -34,8 +33,8 @@ def judge(results: Results, picks: Picks) -> Answer:
             f"{share(effect)}; random noise of the same size takes {n - control.noise.count('1')}."
         ),
         how=(
-            f"Share of the {sample}s right without an attacker that fall to the adaptive attack and "
-            "not to random noise of the same size. Null one tenth; exact Clopper-Pearson interval."
+            f"Share of the {sample}s right without an attacker that fall to the adaptive attack. "
+            "Null one tenth; exact Clopper-Pearson interval."
         ),
         effect=effect,
         null=TENTH,

@@ -38,7 +38,8 @@ def share(e: Estimate) -> str:
 
 def points(e: Estimate) -> str:
     """A difference of proportions in percentage points: "30 points [18, 42]"."""
-    return f"{100 * e.value:.0f} points [{100 * e.low:.0f}, {100 * e.high:.0f}]"
+    value, low, high = (round(100 * v) for v in (e.value, e.low, e.high))
+    return f"{value} points [{low}, {high}]"
 
 
 def _bound(e: Estimate) -> str:
