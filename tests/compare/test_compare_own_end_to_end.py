@@ -6,6 +6,7 @@ from pathlib import Path
 
 import own_tasks
 import pytest
+from browser import check_page, needs_chromium
 from typer.testing import CliRunner
 
 from gradwarden.cli.main import app
@@ -50,6 +51,11 @@ def test_the_page_answers_the_owner(out: Path, record: Comparison) -> None:
     assert "The bound that the pilot run advised is MaxNorm(max_norm=" in record.summary[1].text
     assert by_claim["A1",].startswith("flags: Your model can be attacked: of 4")
     assert "index.html" in {file.name for file in out.iterdir()}
+
+
+@needs_chromium
+def test_the_page_passes_every_check_in_a_browser(out: Path) -> None:
+    check_page(out / "index.html")
 
 
 def test_what_no_task_has_is_not_run(record: Comparison) -> None:

@@ -46,7 +46,12 @@ def answered(record: Comparison) -> set[str]:
 
 
 def check(record: Comparison, training: bool) -> None:
-    assert len(record.summary) == 3
+    assert len(record.summary) == len(record.bottom_line) + 1 == 3
+    other, about = ("security", "M2") if training else ("training", "C3")
+    (without,) = [answer for answer in record.answers if answer.id == about]
+    assert without.says == f"Not run: no {other} task is among these."
+    text = "For security: not run." if training else "For stable training: not run."
+    assert [point.text for point in record.bottom_line].count(text) == 1
     if training:
         assert len(record.runs) == 12
         assert {"C1", "C2", "C4"} <= answered(record) <= {"C1", "C2", "C3", "C4"}

@@ -125,7 +125,8 @@ def page(
     """The record that the finished `parts` amount to."""
     each = [_judged(part) for part in parts]
     answers = pooled([part.task.name for part in parts], each)
-    answers = {id: commanded(answer, command) for id, answer in answers.items()}
+    purposes = {part.purpose for part in parts}
+    answers = {id: commanded(_reasoned(a, purposes), command) for id, a in answers.items()}
     runs = tuple(run for part in parts for run in part.runs)
     names = ", ".join(part.task.name for part in parts)
     prefixed = len(parts) > 1
@@ -161,6 +162,14 @@ def _judged(part: Part) -> dict[str, Answer]:
     for claim in (a1_attackable, h4_cost):
         answers[claim.ID] = claim.judge(part.results, part.picks)
     return answers
+
+
+def _reasoned(answer: Answer, purposes: set[str]) -> Answer:
+    """Why a claim was not run, where no task here is for it."""
+    wanted = TRAIN if answer.about == "clipping" else SECURE
+    if wanted in purposes:
+        return answer
+    return replace(answer, says=f"Not run: no {wanted} task is among these.")
 
 
 def _sentences(part: Part, answers: Mapping[str, Answer]) -> Iterator[Point]:

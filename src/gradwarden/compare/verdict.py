@@ -139,7 +139,10 @@ TABLE: tuple[Rule, ...] = (
         "use if",
         CLIP,
         "Only after a run of your own has shown that it helps: these runs did not.",
-        C1=(REFUTED, OPEN, NOT_RUN),
+        C1=(REFUTED, OPEN),
+    ),
+    row(
+        "use if", CLIP, "A run of your own has shown that it helps: none was made here.", C1=NOT_RUN
     ),
     # Masking, point by point.
     row("pro", MASK, "Stops attackers who follow the gradient. {M1}", M1=SUPPORTED),
@@ -214,9 +217,17 @@ TABLE: tuple[Rule, ...] = (
         "bottom line",
         "both",
         "For security: not settled by these runs.",
-        M2=(OPEN, NOT_RUN),
+        M2=OPEN,
         H2=(REFUTED, OPEN, NOT_RUN),
     ),
+    row(
+        "bottom line",
+        "both",
+        "For security: not settled by these runs.",
+        M2=NOT_RUN,
+        H2=(REFUTED, OPEN),
+    ),
+    row("bottom line", "both", "For security: not run.", M2=NOT_RUN, H2=NOT_RUN),
     row(
         "bottom line",
         "both",
