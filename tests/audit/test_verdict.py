@@ -29,11 +29,14 @@ def evidence(
     clean: int = 95,
     certified: int | None = None,
     gap: float | None = None,
+    around: int | None = None,
+    lost: float = 0.0,
 ) -> Evidence:
     def share(k: int) -> Estimate:
         return proportion(k * n // 100, n)
 
     beyond = (naive - adaptive) * n // 100
+    away = beyond if around is None else around * n // 100
     return Evidence(
         clean=share(clean),
         naive=share(naive),
@@ -41,6 +44,9 @@ def evidence(
         certified=None if certified is None else share(certified),
         gap=beyond / n if gap is None else gap,
         p_value=mcnemar(beyond, 0) if p_value is None else p_value,
+        around=away / n,
+        around_p=mcnemar(away, 0),
+        lost=lost,
         hiding=hiding,
         open=open_,
         gates=gates,
@@ -53,14 +59,19 @@ ROWS = [
     ("masked", evidence(90, 5, hiding=HIDES, claim=0.85)),
     ("masked", evidence(90, 5, hiding=HIDES, open_=OPEN)),
     ("masked", evidence(90, 5, hiding=HIDES, gates=RED)),
-    ("masked", evidence(90, 80, n=200)),  # unexplained, but large
+    ("masked", evidence(90, 80, n=200)),  # unexplained, but not along the gradient
+    ("overstated", evidence(90, 40, around=5)),  # a better search along the same gradient
+    ("masked", evidence(90, 40, around=5, hiding=HIDES)),
+    ("inconclusive", evidence(90, 88, lost=0.02)),  # points that did not hold
+    ("consistent", evidence(80, 80, certified=0)),  # nothing is proved
+    ("consistent", evidence(0, 0, certified=0, claim=0.0)),
     ("masked", evidence(90, 5, certified=2)),
     ("consistent", evidence(90, 80, p_value=0.002)),  # 10 points, and may be chance
     ("consistent", evidence(90, 85)),  # unexplained and small: a better attack
     ("overstated", evidence(90, 85, hiding=HIDES, n=1000)),  # explained, under 10 points
     ("inconclusive", evidence(90, 85, p_value=0.06, hiding=HIDES)),  # may be chance
     ("consistent", evidence(90, 89, hiding=HIDES)),  # an honest wall
-    ("consistent", evidence(90, 5, gap=0.0, p_value=1.0)),  # no witness held when judged again
+    ("inconclusive", evidence(90, 5, gap=0.0, p_value=1.0, lost=0.85)),  # no witness held
     ("consistent", evidence(80, 80)),
     ("consistent", evidence(0, 0)),
     ("consistent", evidence(80, 80, gates=SKIPPED)),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gradwarden.attack.gradient import look
 from gradwarden.attack.losses import loss_of
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.core.errors import BadInput
 from gradwarden.core.protocols import Attack
 from gradwarden.core.search import Attacked, Model, Problem
@@ -45,6 +46,8 @@ class Double:
             fine = copy.deepcopy(model).double()
             found = self.attack.run(fine, x.double(), y, threat, seed=seed, ids=names)
         except (RuntimeError, TypeError) as why:
+            if out_of_memory(why):
+                raise
             raise BadInput(f"the model does not run in float64: {why}") from why
         problem = Problem(model, threat, loss_of(threat.goal, "margin"), x, y, names)
         with torch.no_grad():

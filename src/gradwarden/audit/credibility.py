@@ -73,8 +73,7 @@ def credibility(subject: Subject, adapted: Adapted, budget: Budget) -> Credibili
     queries: Attack = Evolution(queries=asked) if table else Square(queries=asked)
     strong = adapted.wrap(strong)
     if subject.random:
-        queries = ToTheEnd(attack=EOT(attack=queries, draws=DRAWS))
-        strong = ToTheEnd(attack=strong)
+        queries = EOT(attack=queries, draws=DRAWS)
     naive = _curve(subject, PGD(steps=steps), budget, "naive")
     adaptive = _curve(subject, strong, budget, "adaptive")
     black_box = _curve(subject, queries, budget, "without a gradient")
@@ -83,8 +82,13 @@ def credibility(subject: Subject, adapted: Adapted, budget: Budget) -> Credibili
         adaptive=adaptive,
         black_box=black_box,
         sweep=gates.sweep(adaptive),
-        binarisation=_binarisation(subject, strong, budget),
+        binarisation=_binarisation(subject, _surest(subject, strong), budget),
     )
+
+
+def _surest(subject: Subject, attack: Attack) -> Attack:
+    """To the end, where the model draws: as every search of the audit."""
+    return ToTheEnd(attack=attack) if subject.random else attack
 
 
 def _curve(subject: Subject, attack: Attack, budget: Budget, name: str) -> Curve:
@@ -93,8 +97,9 @@ def _curve(subject: Subject, attack: Attack, budget: Budget, name: str) -> Curve
         subject.x,
         subject.y,
         subject.threat,
-        attack,
+        _surest(subject, attack),
         seed=subject.seed,
+        ids=subject.ids,
         samples=budget.curved,
         batch_size=subject.batch_size,
         draws=subject.draws,

@@ -53,6 +53,7 @@ def curve(
     attack: Attack,
     *,
     seed: int = 0,
+    ids: Sequence[int] | None = None,
     samples: int = 100,
     batch_size: int = 256,
     draws: int = 1,
@@ -68,6 +69,7 @@ def curve(
     rows = losable(threat, y, logits.shape[1]).nonzero()[:, 0][:samples]
     if not len(rows):
         return Curve(None, None, None, 0.0, False, "Not run: the goal concerns no sample.")
+    names = [row if ids is None else ids[row] for row in rows.tolist()]
     x, y = x[rows], y[rows]
     chance = float(y.bincount().amax()) / len(y)
     sizes = list(_sizes(threat, x))
@@ -78,10 +80,10 @@ def curve(
     accuracies = []
     for wide in sizes:
         if len(left):
-            ids = left.tolist()
+            some = [names[row] for row in left.tolist()]
             run = (model, x[left], y[left], wide, [attack])
             found, _ = run_cascade(
-                *run, seed=seed, ids=ids, batch_size=batch_size, draws=draws, again=False
+                *run, seed=seed, ids=some, batch_size=batch_size, draws=draws, again=False
             )
             stands = torch.tensor([broken is None for broken in found.broken], device=x.device)
             left = left[stands]

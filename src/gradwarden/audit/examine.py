@@ -89,7 +89,8 @@ def examine(
             )
             found = attack(subject, plan, logits.shape[1], use_declared)
         notes = tuple(_notes(model, logits, x, y, threat, concerned))
-        told = Told(name or type(model).__name__, command, claim, certified, notes)
+        proved = None if certified is None else certified.to(x.device)
+        told = Told(name or type(model).__name__, command, claim, proved, notes)
         whole = record(subject, plan, found, told)
         subject.pace.end()
         return whole
@@ -150,8 +151,12 @@ def _check(
         raise BadInput(f"x is on {x.device} and y on {y.device}: bring both to one device")
     if claim is not None and not 0.0 <= claim <= 1.0:
         raise BadInput(f"claim must be an accuracy in [0, 1], got {claim}")
-    if certified is not None and (certified.dtype != torch.bool or certified.shape != (len(x),)):
+    if certified is None:
+        return
+    got = getattr(certified, "dtype", type(certified).__name__)
+    shape = tuple(getattr(certified, "shape", ()))
+    if got != torch.bool or shape != (len(x),):
         raise BadInput(
-            f"certified must say True or False of each of the {len(x)} samples, got "
-            f"{certified.dtype} of shape {tuple(certified.shape)}"
+            f"certified must be a tensor that says True or False of each of the {len(x)} samples, "
+            f"got {got} of shape {shape}"
         )

@@ -102,8 +102,8 @@ def adapt(
     for now, before in told.items():
         if now.cure == "nothing" or (now.check, now.module) in opened.left:
             open_.append(now)
-        # A module that jumps, where no stand-in and no average finds more, hides nothing.
-        elif now.cure != "not needed" and (now.cure != "smooth" or now != before):
+        # Where the cure was tried and the model's own gradient finds as much, nothing is hidden.
+        elif now.cure == "margin" or (now.cure != "not needed" and now != before):
             hiding.append(now)
     return Adapted(tuple(told), route, tuple(open_), tuple(hiding), opened.cures, others)
 
@@ -169,8 +169,8 @@ class _Walls:
     def open(self, probe: Probe) -> _Opened:
         """A patch for each wall; whether more is worth its cost is not asked here."""
         found: dict[tuple[str, str | None], Finding] = {}
-        route = Route()
-        for _ in range(ROUNDS):
+        route, walls = Route(), list[Finding]()
+        for _ in range(ROUNDS + 1):
             with route.applied(self.case.model):
                 seen = list(self._seen(route))
             # A stand-in is no derivative either: what was gone around once is no wall again.
@@ -183,7 +183,7 @@ class _Walls:
             ways = chain(
                 (t for t in tails if t not in route.patches), self._through(walls, route, probe)
             )
-            step = next(ways, None)
+            step = next(ways, None) if len(route.patches) < ROUNDS else None
             if step is None:
                 break
             route = _with(route, step)

@@ -18,7 +18,7 @@ from gradwarden.audit.chain import chain
 from gradwarden.audit.checklist import Facts, checklist
 from gradwarden.audit.credibility import Credibility, credibility
 from gradwarden.audit.indicators.reading import read
-from gradwarden.audit.search import Found
+from gradwarden.audit.search import Found, innermost
 from gradwarden.audit.showing import Shown, shown
 from gradwarden.audit.slices import slices
 from gradwarden.audit.trail import Subject
@@ -50,15 +50,18 @@ def record(subject: Subject, budget: Budget, found: Found, told: Told) -> Examin
     trust = credibility(subject, found.adapted, budget)
     certified = held.certified(told.certified)
     gates_ = (*found.gates, trust.sweep, trust.binarisation, *held.gates())
-    beyond = held.beyond()
+    n, beyond, around = len(found.naive.ids), held.beyond(), held.around()
     adapted, ledger = found.adapted, found.trail.ledger
     evidence = Evidence(
         clean=found.naive.clean_accuracy,
         naive=found.naive.accuracy,
         adaptive=ledger.accuracy,
         certified=certified,
-        gap=beyond / len(ledger.ids),
+        gap=beyond / n,
         p_value=mcnemar(beyond, 0),
+        around=around / n,
+        around_p=mcnemar(around, 0),
+        lost=int((~judged.confirmed).sum()) / n,
         hiding=tuple(finding.why for finding in adapted.hiding),
         open=tuple(finding.why for finding in adapted.open),
         gates=gates_,
@@ -126,8 +129,16 @@ class _Held(NamedTuple):
 
     def beyond(self) -> int:
         """How many hold that the naive attack had not broken."""
+        return len(self._beyond())
+
+    def around(self) -> int:
+        """How many of these fell to nothing that follows the model's own gradient alone."""
+        own = {"own"} if self.found.adapted.route.parts() else {"own", "full", "longer"}
+        return sum(self.found.trail.by.get(row) not in own for row in self._beyond())
+
+    def _beyond(self) -> list[int]:
         naive = self.found.naive.broken
-        return sum(naive[row] is None for row in self.rows[self.judged.confirmed].tolist())
+        return [row for row in self.rows[self.judged.confirmed].tolist() if naive[row] is None]
 
     def gates(self) -> Iterator[Gate]:
         yield gates.findings(self.found.adapted.open)
@@ -212,14 +223,15 @@ def _checklist(
     ran = found.ran
     one_step = found.naive.stages[0] if found.naive.stages else None
     right = sum(found.naive.clean)
+    many, longest = trust.naive.here, innermost(found.longest)
     facts = Facts(
         clean=evidence.clean,
         one_step=None if one_step is None else (right - one_step.broken) / len(found.naive.ids),
-        iterative=evidence.naive.value,
+        iterative=None if many is None else many.value,
         radii=series.x if series is not None else (),
         by_radius=series.y if series is not None else (),
-        steps=int(getattr(budget.longer, "steps", 0)),
-        restarts=int(getattr(budget.longer, "restarts", 0)),
+        steps=int(getattr(longest, "steps", 0)),
+        restarts=int(getattr(longest, "restarts", 0)),
         gradient_free=ran.get("queries", ""),
         hard_label=ran.get("decisions", ""),
         transfer=ran.get("transfer", ""),

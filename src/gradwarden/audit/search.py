@@ -13,6 +13,7 @@ from torch import Tensor
 from gradwarden.attack.apgd import APGD
 from gradwarden.attack.bpda import Surrogate
 from gradwarden.attack.capgd import CAPGD
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.attack.transfer import Transfer
 from gradwarden.audit import gates
 from gradwarden.audit.budgets import NAIVE, Budget
@@ -20,6 +21,7 @@ from gradwarden.audit.case import Case
 from gradwarden.audit.planner import Adapted, adapt
 from gradwarden.audit.stages import Search, black_box, costs, passable, white_box
 from gradwarden.audit.stand_ins.frozen import frozen
+from gradwarden.audit.stand_ins.near import StandIn
 from gradwarden.audit.stand_ins.stripped import Stripped, strippable
 from gradwarden.audit.stand_ins.student import student
 from gradwarden.audit.trail import Subject, Trail
@@ -61,6 +63,7 @@ class Found(NamedTuple):
     missed: int  # samples that fell to what follows no gradient, and to nothing that does
     noise_alone: int  # ... to random points
     ran: dict[str, str]  # names of the attacks of each search without a gradient
+    longest: Attack  # the longest search along the gradient
 
 
 def expected(budget: Budget, n: int) -> dict[str, int]:
@@ -94,7 +97,17 @@ def attack(subject: Subject, budget: Budget, classes: int, use_declared: bool) -
     converged = search.longer()
     missed = search.missed(fell)
     black_box = gates.black_box(missed, len(subject.x), list(ran))
-    return Found(adapted, noise, naive, trail, (converged, black_box), missed, noise_alone, ran)
+    return Found(
+        adapted,
+        noise,
+        naive,
+        trail,
+        (converged, black_box),
+        missed,
+        noise_alone,
+        ran,
+        search.longest(),
+    )
 
 
 class _Searching(NamedTuple):
@@ -130,7 +143,8 @@ class _Searching(NamedTuple):
                 fell[search.name] = self._run(search, most)
                 ran[search.name] = ", ".join(map(_name, search.attacks))
         self.subject.pace.skip("decisions")
-        rows = torch.cat([torch.zeros(0, dtype=torch.long), *fell.values()])
+        none = torch.zeros(0, dtype=torch.long, device=self.subject.x.device)
+        rows = torch.cat([none, *fell.values()])
         return rows, len(fell.get("random points", ())), ran
 
     def longer(self) -> Gate:
@@ -139,7 +153,7 @@ class _Searching(NamedTuple):
         tried = min(standing, self.budget.converging)
         fell = 0
         if self.passable and tried:
-            attacks = (self._longer(),)
+            attacks = (self.longest(),)
             says = "a search twice as long"
             fell = len(self._run(Search("longer", says, None, attacks), self.budget.converging))
         self.subject.pace.skip("longer")
@@ -153,7 +167,7 @@ class _Searching(NamedTuple):
             return 0
         if not self.passable:
             return len(fell)
-        ledger, _ = self.subject.run("missed", [self._longer()], fell)
+        ledger, _ = self.subject.run("missed", [self.longest()], fell)
         return sum(broken is None for broken in ledger.broken)
 
     def _run(self, search: Search, most: int | None = None) -> Tensor:
@@ -166,7 +180,8 @@ class _Searching(NamedTuple):
             costs=costs(search.attacks, self.classes),
         )
 
-    def _longer(self) -> Attack:
+    def longest(self) -> Attack:
+        """The search of twice the length."""
         if self.subject.threat.constraints is not None:
             return self.adapted.wrap(CAPGD(loss="margin", steps=100, restarts=10))
         route = self.adapted.route
@@ -202,7 +217,7 @@ class _Searching(NamedTuple):
             models["stripped"] = base
         if subject.random:
             models["frozen"] = frozen(subject.model, case.x, seed=subject.seed)
-        pupil = student(case, steps=self.budget.students)
+        pupil = _taught(case, self.budget.students)
         if pupil is not None and isinstance(pupil.patch, Surrogate):
             models["student"] = pupil.patch.module
         return tuple(
@@ -212,6 +227,16 @@ class _Searching(NamedTuple):
         )
 
 
+def _taught(case: Case, steps: int) -> StandIn | None:
+    """A student, of a model that answers at points off its data too."""
+    try:
+        return student(case, steps=steps)
+    except Exception as why:
+        if out_of_memory(why):
+            raise
+        return None
+
+
 def _answers(model: Model, x: Tensor, classes: int) -> bool:
     """Whether what is left of a model still is one."""
     try:
@@ -219,6 +244,12 @@ def _answers(model: Model, x: Tensor, classes: int) -> bool:
             return model(x[:2].clone()).shape == (len(x[:2]), classes)
     except (BadInput, RuntimeError, TypeError, ValueError, IndexError):
         return False
+
+
+def innermost(attack: Attack) -> Attack:
+    """The attack that all others wrap."""
+    inner = getattr(attack, "attack", None)
+    return attack if inner is None else innermost(inner)
 
 
 def _name(attack: Attack) -> str:

@@ -80,7 +80,7 @@ def _gradient(
         with torch.enable_grad(), quiet(x, seed):
             margin = threat.goal.margin(keyed(model, [name])(leaf.clone()), y)
             grad = input_gradient(margin, leaf)
-    except RuntimeError as why:
+    except Exception as why:
         if out_of_memory(why):
             raise
         return None  # a forward that refuses an input with a graph

@@ -21,6 +21,8 @@ from gradwarden.core.ledger_record import Ledger
 from gradwarden.core.protocols import Attack
 from gradwarden.core.threat import Threat
 
+LEARNT = ("transfer",)  # searches whose attacks their repr does not say all of
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Subject:
@@ -44,7 +46,14 @@ class Subject:
     def run(
         self, name: str, attacks: Sequence[Attack], rows: Tensor, costs: Sequence[int] | None = None
     ) -> tuple[Ledger, Tensor]:
-        """The cascade `name` on the samples at `rows` [K] -> ledger, points [K, ...]."""
+        """The cascade `name` on the samples at `rows` [K] -> ledger, points [K, ...].
+
+        Of a model that draws, every attack goes to its end: a first success may be luck, which
+        shows when it is judged again. What is learnt for one audit is not kept for another.
+        """
+        if self.random:
+            attacks = [ToTheEnd(attack=attack) for attack in attacks]
+        kept = self.resume if name not in LEARNT else None
         return run_cascade(
             self.model,
             self.x[rows],
@@ -55,9 +64,9 @@ class Subject:
             ids=[self.ids[row] for row in rows.tolist()],
             batch_size=self.batch_size,
             draws=self.draws,
-            again=False,  # the naive attack is not; the others go to the end at once
+            again=False,
             costs=costs,
-            resume=None if self.resume is None else self.resume / name,
+            resume=None if kept is None else kept / name,
             on_progress=self.pace.part(name),
         )
 
@@ -70,6 +79,7 @@ class Trail:
         every = torch.arange(len(subject.x), device=subject.x.device)
         self.ledger, self.x_adv = subject.run(name, attacks, every)
         self.taken: list[tuple[str, str | None, int]] = []
+        self.by: dict[int, str] = {}  # row -> name of the search that it fell to
         clean = sum(self.ledger.clean)
         self.taken.append((says, None, clean - int(self.standing.sum())))
 
@@ -95,14 +105,13 @@ class Trail:
             self.subject.pace.skip(name)
             return rows[:0]
         before = self.standing
-        if self.subject.random:  # what succeeds once by luck does not when it is judged again
-            attacks = [ToTheEnd(attack=attack) for attack in attacks]
         ledger, x_adv = self.subject.run(name, attacks, rows, costs)
         self.ledger = self.ledger.then(ledger, rows.tolist())
         fell = (before & ~self.standing).nonzero()[:, 0]
         found = torch.isin(rows, fell)
         self.x_adv[fell] = x_adv[found]
         self.taken.append((says, module, len(fell)))
+        self.by |= dict.fromkeys(fell.tolist(), name)
         return fell
 
     def removed(self) -> tuple[Removed, ...]:

@@ -15,6 +15,12 @@ OVERSTATED, OVERSTATED_P = 0.02, 0.01  # ... where a finding says what hid them
 TIGHT = 0.02  # between certificate and attack: nothing is left to find
 
 
+WEAK = (
+    "No hidden gradient was found: the naive attack was too weak, and a better search along the same "
+    "gradient finds more."
+)
+
+
 class Evidence(NamedTuple):
     """All that the verdict rests on."""
 
@@ -24,6 +30,9 @@ class Evidence(NamedTuple):
     certified: Estimate | None
     gap: float  # share of samples with a re-checked witness that the naive attack had not broken
     p_value: float  # exact McNemar of these
+    around: float  # share of samples among them that fell to nothing along the model's own gradient
+    around_p: float
+    lost: float  # share of samples whose adversarial point did not hold when it was judged again
     hiding: tuple[str, ...]  # what hides the gradient and was gone around, one sentence each
     open: tuple[str, ...]  # what nothing could be done about, one sentence each
     gates: tuple[Gate, ...]
@@ -33,7 +42,10 @@ class Evidence(NamedTuple):
 def decide(seen: Evidence) -> tuple[str, tuple[str, ...]]:
     """The verdict and full sentences: "certified", "masked", "overstated", "inconclusive" or
     "consistent"."""
-    hidden = seen.gap >= MASKED and seen.p_value < MASKED_P
+    large = seen.gap >= MASKED and seen.p_value < MASKED_P
+    # Without a finding, what a better search along the model's own gradient takes was not hidden.
+    named = bool(seen.hiding or seen.open)
+    hidden = large and (named or (seen.around >= MASKED and seen.around_p < MASKED_P))
     proof = _proof(seen)
     against = _against(seen)
     if proof and seen.claim is not None:
@@ -44,6 +56,8 @@ def decide(seen: Evidence) -> tuple[str, tuple[str, ...]]:
         return "overstated", (*against, *seen.hiding, _bound(seen))
     if seen.hiding and seen.gap >= OVERSTATED and seen.p_value < OVERSTATED_P:
         return "overstated", (_gap(seen), *seen.hiding, _bound(seen))
+    if large:
+        return "overstated", (_gap(seen), WEAK, _bound(seen))
     if proof:
         return "certified", (*proof, _bound(seen))
     doubts = _doubts(seen)
@@ -89,7 +103,7 @@ def _proof(seen: Evidence) -> tuple[str, ...]:
     if lower is None or not seen.clean.value:
         return ()
     enough = seen.adaptive.value - TIGHT if seen.claim is None else seen.claim
-    if lower.value < enough:
+    if not lower.value or lower.value < enough:
         return ()
     above = "" if seen.claim is None else f", the claim of {_percent(seen.claim)} or more"
     return (
@@ -102,7 +116,12 @@ def _proof(seen: Evidence) -> tuple[str, ...]:
 
 def _doubts(seen: Evidence) -> tuple[str, ...]:
     if not seen.clean.value:
-        return ("The model gets no sample right, so there is no robustness to test.",)
+        return (
+            (
+                "The model gets no sample right, so there is no robustness to test: labels, or the "
+                "order of the classes, may be others than the model's."
+            ),
+        )
     doubts = [f"No attack of this audit gets around this: {clause}" for clause in seen.open]
     if seen.hiding and seen.gap >= OVERSTATED:
         doubts.append(
@@ -110,8 +129,15 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
             f"which on {seen.naive.n} samples may be chance (p = {seen.p_value:.2g}): more samples "
             "settle it."
         )
-    red = [gate for gate in seen.gates if gate.state == "red" and gate.name != "findings"]
-    return (*doubts, *(f"{gate.says} {gate.settle}".strip() for gate in red))
+    if seen.lost >= OVERSTATED:
+        doubts.append(
+            f"The adversarial points of {_percent(seen.lost)} of the samples did not hold when they "
+            "were judged again: more draws a point settle it."
+        )
+    red = [gate for gate in seen.gates if gate.state == "red"]
+    found = [gate.settle for gate in red if gate.name == "findings" and gate.settle]
+    others = [f"{gate.says} {gate.settle}".strip() for gate in red if gate.name != "findings"]
+    return (*doubts, *found, *others)
 
 
 def _honest(seen: Evidence) -> tuple[str, ...]:

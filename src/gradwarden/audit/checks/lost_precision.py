@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gradwarden.attack.gradient import input_gradient, usable
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.audit.case import Case, quiet
 from gradwarden.core.errors import BadInput
 from gradwarden.core.records import Finding
@@ -76,6 +77,8 @@ def _gradient(case: Case) -> Tensor | None:
         with quiet(case.x, case.seed), torch.enable_grad():
             z = case.model(leaf.clone())
             grad = input_gradient(functional.cross_entropy(z, case.y, reduction="none"), leaf)
-    except RuntimeError:  # it refuses an input with a graph
+    except Exception as why:  # it refuses an input with a graph
+        if out_of_memory(why):
+            raise
         return None
     return None if grad is None else usable(grad)

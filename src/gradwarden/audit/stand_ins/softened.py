@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gradwarden.attack.bpda import attach, module_at
+from gradwarden.attack.memory import out_of_memory
 from gradwarden.attack.straight_through import StraightThrough
 from gradwarden.audit.case import Case, quiet
 from gradwarden.audit.stand_ins.near import scale
@@ -174,8 +175,12 @@ def softened(case: Case, path: str) -> Softened | None:
     if not 0.0 < width < float("inf"):
         return None
     own = _Own(width)
-    with _applied(case.model, path, own), quiet(case.x, case.seed), torch.enable_grad():
-        case.model(case.x.clone().requires_grad_())
+    try:
+        with _applied(case.model, path, own), quiet(case.x, case.seed), torch.enable_grad():
+            case.model(case.x.clone().requires_grad_())
+    except Exception as why:  # a wall behind it, which refuses a graph
+        if out_of_memory(why):
+            raise
     return Softened(path, width) if own.touched else None
 
 
