@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.straight_through import StraightThrough
-from gradwarden.audit.planner import adapt, checks
+from gradwarden.audit.planner import adapt
 from gradwarden.audit.stand_ins.unsquashed import Unsquashed
+from gradwarden.audit.walls import checks
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.threat import Threat
 
