@@ -23,6 +23,7 @@ from gradwarden import zoo
 from gradwarden.audit.examine import examine
 from gradwarden.core.errors import GradwardenError
 from gradwarden.core.estimate import Estimate, proportion
+from gradwarden.core.records import Finding
 
 OUT = Path(__file__).parent / "results"
 RIVALS_SEE = 100  # samples
@@ -65,7 +66,7 @@ def line(name: str, budget: str, rivals: bool) -> Line:
         found = examine(model, x, y, threat, budget=budget, use_declared=False)
         told = {
             "verdict": found.verdict,
-            "named": tuple(sorted({f.module for f in found.findings if f.module is not None})),
+            "named": tuple(sorted({f.module for f in found.findings if _blames(f)})),
             "patches": found.patches,
             "adaptive": found.adaptive.value,
         }
@@ -83,6 +84,11 @@ def line(name: str, budget: str, rivals: bool) -> Line:
         rivals=_rivals(name) if rivals else {},
         **told,
     )
+
+
+def _blames(finding: Finding) -> bool:
+    """Whether it says of a module that it hides the gradient."""
+    return finding.module is not None and finding.cure != "not needed"
 
 
 def _rivals(name: str) -> dict[str, bool | None]:
@@ -119,6 +125,7 @@ def summary(lines: Sequence[Line]) -> Iterator[str]:
         ("honest models called masked (none)", _is(honest, "masked"), honest),
         ("honest models called consistent or certified", _is(honest, *MISSES), honest),
         ("module at fault named (at least 90 %)", [o for o in faulty if o.at_fault], faulty),
+        ("honest models in which a module is blamed", [o for o in honest if o.named], honest),
         ("adaptive accuracy within 1 point of the best known", near, lines),
     ]
     yield "| | k of n | share | 95 % interval |"
