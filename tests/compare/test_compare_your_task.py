@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from own_tasks import Slope
 from typer.testing import CliRunner
 
 from gradwarden.cli.main import app
@@ -100,3 +101,24 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "exists and stays as it is" in " ".join(result.stderr.split())
     assert file.read_text() == "mine"
+
+
+def test_a_pilot_that_cost_more_than_the_rest_lets_more_stages_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 runs of 10 s are a minute on two workers; at 0.1 s each all 54 are 2.7 s."""
+
+    def loading(jobs: Sequence[Job], on_result: OnResult, *_: object) -> None:
+        for job in jobs:
+            on_result(job, 10.0 if len(jobs) == 1 else 0.1, job.run())
+
+    monkeypatch.setattr(runs, "execute", loading)
+    notes: list[str] = []
+    record = run([Slope()], store=tmp_path, minutes=1.0, seeds=3, on_note=notes.append)
+    assert len(record.runs) == 54
+    assert len(notes) == 3
+    assert notes[1].startswith("slope: 12 runs, about 1 minutes. Not run in this budget: three ")
+    assert notes[2] == "slope: 42 more runs, about 0.1 minutes."
+    assert "not run in this budget" not in str(record.tables)
+    again = run([Slope()], store=tmp_path, minutes=1.0, seeds=3, resume=True)
+    assert [one.config for one in again.runs] == [one.config for one in record.runs]

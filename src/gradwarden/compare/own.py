@@ -55,11 +55,6 @@ class Fitted(NamedTuple):
     jobs: tuple[Job, ...]
     left: tuple[str, ...]
 
-    @property
-    def seconds(self) -> float:
-        """On the clock, as expected."""
-        return sum(job.expected for job in self.jobs) / WORKERS
-
 
 def training_pilot(task: TrainingTask) -> TrainingJob:
     """The run that is first: clipped by Adaptive, at the task's own rate."""

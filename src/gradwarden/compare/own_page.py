@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from gradwarden import __version__
 from gradwarden.compare import own
@@ -13,110 +12,37 @@ from gradwarden.compare.claims import a1_attackable, h4_cost
 from gradwarden.compare.claims.c1_divergence import ID as DIVERGES
 from gradwarden.compare.comparison import PACKAGES, judge, seconds_table
 from gradwarden.compare.figures import figures, gallery
-from gradwarden.compare.job import Job
 from gradwarden.compare.ladder import ladders
+from gradwarden.compare.own_plan import Part, counted, finished, planned, refitted, told
 from gradwarden.compare.own_verdict import SECURE, TRAIN, plain
-from gradwarden.compare.picks import Picks, Words
 from gradwarden.compare.pooled import commanded, pooled, prefix
-from gradwarden.compare.results import Results
 from gradwarden.compare.runs import Runs
 from gradwarden.compare.subjects import Absent, Subjects
 from gradwarden.compare.verdict import CLIP, MASK, bottom_line, contender
-from gradwarden.core.balls.scaled import Scaled
-from gradwarden.core.comparison import Answer, Comparison, Point, Run
+from gradwarden.core.comparison import Answer, Comparison, Point
 from gradwarden.core.display import Figure, Gallery, Row, Table
 from gradwarden.core.provenance import environment
 from gradwarden.core.records import Origin
-from gradwarden.tasks.task import SecurityTask, TrainingTask
-
-
-class Part(NamedTuple):
-    """One task with its plan, its runs and its picks."""
-
-    task: TrainingTask | SecurityTask
-    purpose: str  # TRAIN or SECURE
-    picks: Picks
-    fitted: own.Fitted
-    runs: tuple[Run, ...] = ()
-
-    @property
-    def results(self) -> Results:
-        return Results.of(self.runs)
 
 
 def compared(
     subjects: Subjects, runs: Runs, *, seeds: int, minutes: float, command: str
 ) -> Comparison:
-    """Runs the plan of `subjects` in `minutes`, as far as their cost is foreseen, and judges it."""
+    """Runs as much on `subjects` as fits into `minutes`, by what runs cost so far, and judges it."""
     count = len(subjects.training) + len(subjects.security)
     runs.note(
-        f"{_counted(count, 'pilot run')} first, which tell what the rest costs; then about "
+        f"{counted(count, 'pilot run')} first, which tell what the rest costs; then about "
         f"{minutes:g} minutes at most."
     )
-    parts = _planned(subjects, runs, seeds, 60.0 * minutes / count)
-    for part in parts:
-        runs.note(_told(part.task.name, part.fitted))
-    jobs = [job for part in parts for job in part.fitted.jobs]
-    found = dict(zip(jobs, runs.of(jobs), strict=True))
-    parts = [part._replace(runs=tuple(found[job] for job in part.fitted.jobs)) for part in parts]
+    seconds = 60.0 * minutes / count
+    parts, again = list[Part](), planned(subjects, runs, seeds, seconds)
+    while again != parts:
+        for part in again:
+            if len(part.fitted.jobs) > len(part.runs):
+                runs.note(told(part))
+        parts = finished(again, runs)
+        again = [refitted(part, seconds) for part in parts]
     return page(parts, subjects.absent, command=command, elapsed=runs.elapsed, reused=runs.reused)
-
-
-def _planned(subjects: Subjects, runs: Runs, seeds: int, seconds: float) -> list[Part]:
-    """Each task has an equal part of the time: `seconds` on the clock."""
-    first: list[Job] = [
-        *map(own.training_pilot, subjects.training),
-        *map(own.security_pilot, subjects.security),
-    ]
-    pilots = runs.of(first)
-    parts: list[Part] = []
-    for training, pilot in zip(subjects.training, pilots, strict=False):
-        rule = own.bound(Results.of([pilot]).trained[0])
-        stages = own.training_stages(training, rule, seeds, pilot.seconds)
-        picks = _training_picks(training, repr(rule))
-        parts.append(Part(training, TRAIN, picks, own.fitted(stages, seconds)))
-    for security, pilot in zip(subjects.security, pilots[len(parts) :], strict=True):
-        stages = own.security_stages(security, pilot.seconds)
-        picks = _security_picks(security)
-        parts.append(Part(security, SECURE, picks, own.fitted(stages, seconds)))
-    return parts
-
-
-def _told(name: str, fitted: own.Fitted) -> str:
-    """What a task is going to cost, and what that leaves out."""
-    minutes = math.ceil(fitted.seconds / 6) / 10
-    said = f"{name}: {_counted(len(fitted.jobs), 'run')}, about {minutes:g} minutes."
-    left = f" Not run in this budget: {'; '.join(fitted.left)}." if fitted.left else ""
-    return said + left
-
-
-def _counted(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-def _training_picks(task: TrainingTask, clip: str) -> Picks:
-    metric = task.metrics[0]
-    words = Words(
-        figure=metric.name,
-        short=metric.name,
-        higher=metric.higher,
-        target="" if task.target is None else f"a loss of {task.target:.3g}",
-        loss="training loss",
-    )
-    return Picks(clip=clip, masks=(), harden="", main=(task.net, task.optimizer), words=words)
-
-
-def _security_picks(task: SecurityTask) -> Picks:
-    x, _ = task.held_out()
-    ball = task.threat.ball
-    scaled = isinstance(ball, Scaled)
-    kind = type(ball.ball if isinstance(ball, Scaled) else ball).__name__
-    words = Words(
-        sample="image" if x.ndim == 4 else "sample",
-        radius=f"radius ({kind}, {'in units of each feature' if scaled else 'in units of x'})",
-    )
-    masks = tuple(own.name_of(mask) for mask in own.masks(task))
-    return Picks(clip="", masks=masks, harden=own.HARDENED, words=words)
 
 
 def page(

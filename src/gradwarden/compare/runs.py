@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gradwarden.compare.executor import OnProgress, execute
-from gradwarden.compare.job import Job
+from gradwarden.compare.job import Job, fingerprint, settings
 from gradwarden.compare.store import Plan, Store
 from gradwarden.core.comparison import Run
 from gradwarden.core.errors import StoreError
@@ -25,7 +25,7 @@ class Runs:
         self._place, self._on_progress = place, on_progress
         self.note: OnNote = on_note or (lambda _: None)
         self._began = time.monotonic()
-        self._finished: dict[Job, Run] = {}
+        self._finished: dict[str, Run] = {}  # by what determines the run
         self.reused = 0
 
     @property
@@ -35,16 +35,19 @@ class Runs:
 
     def of(self, jobs: Sequence[Job]) -> tuple[Run, ...]:
         """One for each job, in their order. Raises StoreError, RunFailed and what a run raises."""
-        plan = self._place.plan(jobs)
+        keys = [fingerprint(settings(job)) for job in jobs]
+        pairs = zip(keys, jobs, strict=True)
+        plan = self._place.plan(job for key, job in pairs if key not in self._finished)
         for sentence in _reused(plan):
             self.note(sentence)
-        self._finished |= plan.done
+        for job, run in plan.done.items():
+            self._finished[fingerprint(settings(job))] = run
         self.reused += len(plan.done)
         execute(plan.missing, self._keep, self._on_progress)
-        return tuple(self._finished[job] for job in jobs)
+        return tuple(self._finished[key] for key in keys)
 
     def _keep(self, job: Job, seconds: float, result: dict[str, Any]) -> None:
-        self._finished[job] = self._place.write(job, seconds, result)
+        self._finished[fingerprint(settings(job))] = self._place.write(job, seconds, result)
 
 
 def opened(place: Store, *, resume: bool, force: bool) -> Store:
