@@ -120,7 +120,8 @@ def test_clean_accuracy_is_as_stored(name: str) -> None:
 def test_witnesses_are_confirmed_by_the_referee(name: str) -> None:
     known, entry, (ids, x_adv) = zoo.answers(name), zoo.entry(name), zoo.witnesses(name)
     assert all(known.fates[i] == ADAPTED for i in ids.tolist())
-    assert len(ids) == min(24, known.fates.count(ADAPTED))
+    most = min(24, known.fates.count(ADAPTED))
+    assert len(ids) == most if known.masked or not entry.stochastic else len(ids) <= most
     if known.masked:
         assert len(ids) == 24
     x, y = zoo.data(name)
