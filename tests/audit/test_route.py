@@ -25,9 +25,12 @@ def test_an_empty_route_is_the_attack_itself() -> None:
 def test_a_whole_route_from_the_inside_out() -> None:
     route = Route(patches=PATCHES, draws=5, sigma=0.1, double=True)
     averaged = EOT(attack=ATTACK, draws=5)
-    smoothed = Smoothed(attack=averaged, sigma=0.1, draws=NEIGHBOURS)
+    smoothed = Smoothed(attack=averaged, sigma=0.1, draws=1)
     assert route.wrap(ATTACK) == Double(attack=BPDA(attack=smoothed, patches=PATCHES))
-    assert route.price == 5 * (1 + NEIGHBOURS)
+    assert route.price == 5 * 2
+    alone = Smoothed(attack=ATTACK, sigma=0.1, draws=NEIGHBOURS)
+    assert Route(sigma=0.1).wrap(ATTACK) == alone
+    assert Route(sigma=0.1).price == 1 + NEIGHBOURS
 
 
 def test_draws_are_the_routes_own() -> None:

@@ -47,7 +47,7 @@ class Route:
             bare = attack.attack if isinstance(attack, EOT) else attack
             attack = EOT(attack=bare, draws=self.draws)
         if self.sigma:
-            attack = Smoothed(attack=attack, sigma=self.sigma, draws=NEIGHBOURS)
+            attack = Smoothed(attack=attack, sigma=self.sigma, draws=self.neighbours)
         if self.patches:
             attack = BPDA(attack=attack, patches=self.patches)
         return Double(attack=attack) if self.double else attack
@@ -63,7 +63,12 @@ class Route:
     @property
     def price(self) -> int:
         """Passes where an attack along no route makes one."""
-        return self.draws * (1 + NEIGHBOURS if self.sigma else 1)
+        return self.draws * (1 + self.neighbours if self.sigma else 1)
+
+    @property
+    def neighbours(self) -> int:
+        """Of a model that draws, every draw is asked at one neighbour of its own."""
+        return 1 if self.draws > 1 else NEIGHBOURS
 
     def parts(self) -> tuple[Part, ...]:
         """What it is composed of, in the order in which an attacker would add them."""

@@ -67,9 +67,7 @@ class Ledger:
         model that draws) still stands. The float64 column is left out: points have changed.
         """
         broken = list(self.broken)
-        claimed, infeasible, lost = (
-            list(part) for part in (self.claimed, self.infeasible, self.lost)
-        )
+        claimed, infeasible, lost = list(self.claimed), list(self.infeasible), list(self.lost)
         for place, row in enumerate(rows):
             how = later.broken[place]
             if broken[row] is None and how is not None and (how.forwards or how.backwards):
