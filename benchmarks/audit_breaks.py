@@ -43,7 +43,7 @@ BREAKS = (
         "about 60",
         "0",
         "arXiv:1802.00420",
-        "digits at Linf 0.1 leave more room than photographs",
+        "grey digits, another norm",
     ),
     Published(
         "digits-bit-depth",
@@ -52,7 +52,7 @@ BREAKS = (
         "about 60",
         "0",
         "arXiv:1802.00420",
-        "three bits a pixel, one channel",
+        "grey digits, another norm",
     ),
     Published(
         "digits-resize-pad",
@@ -70,7 +70,7 @@ BREAKS = (
         "above the undefended net at small radii",
         "0",
         "arXiv:1802.00420",
-        "judged by most of its draws; one layer of four is pruned",
+        "a small net on digits, pruned behind each activation; judged by most of its draws",
     ),
     Published(
         "digits-kwta",
@@ -79,7 +79,7 @@ BREAKS = (
         "about 50",
         "0.2",
         "arXiv:2002.08347",
-        "the break took 20,000 draws a gradient, this audit takes 9",
+        "the break took up to 20,000 draws a gradient, this audit a few",
     ),
     Published(
         "digits-distilled",
