@@ -23,7 +23,7 @@ from gradwarden import zoo
 from gradwarden.audit.examine import examine
 from gradwarden.core.errors import GradwardenError
 from gradwarden.core.estimate import Estimate, proportion
-from gradwarden.core.records import Finding
+from gradwarden.core.records import Finding, from_json
 
 OUT = Path(__file__).parent / "results"
 RIVALS_SEE = 100  # samples
@@ -164,6 +164,14 @@ def _is(lines: Sequence[Line], *verdicts: str) -> list[Line]:
     return [one for one in lines if one.verdict in verdicts]
 
 
+def kept(path: Path) -> list[Line]:
+    """What an earlier run kept; with --only, the models that are not named stay as they are."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [from_json(json.dumps(one), Line) for one in found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", default="held-out", choices=("development", "held-out"))
@@ -178,7 +186,11 @@ def main() -> None:
         jobs = [pool.submit(line, name, given.budget, given.rivals) for name in names]
         for job in as_completed(jobs):
             print(asdict(job.result()), flush=True)
-        lines = [job.result() for job in jobs]
+        fresh = [job.result() for job in jobs]
+    path = OUT / f"audit_zoo_{given.half}.json"
+    old = {one.name: one for one in kept(path)} if given.keep and given.only else {}
+    every = old | {one.name: one for one in fresh}
+    lines = [every[name] for name in zoo.names(given.half) if name in every]
     parts = [
         f"# The audit on the zoo's {given.half} half, blind, budget {given.budget}",
         "",
@@ -193,10 +205,9 @@ def main() -> None:
     text = "\n".join(parts)
     print(text)
     if given.keep:
-        kept = OUT / f"audit_zoo_{given.half}"
-        kept.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
         record = json.dumps([asdict(one) for one in lines], indent=1)
-        kept.with_suffix(".json").write_text(record + "\n", encoding="utf-8")
+        path.write_text(record + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

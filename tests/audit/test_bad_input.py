@@ -176,7 +176,7 @@ def test_a_model_that_is_wrong_throughout_and_a_claim_beyond_its_accuracy() -> N
     y = net()(x).argmax(1)
     found = examine(net(), x, (y + 1) % 4, THREAT, budget="quick")
     assert found.verdict == "inconclusive"
-    assert found.reasons[0] == "The model gets no sample right, so there is no robustness to test."
+    assert found.reasons[0].startswith("The model gets no sample right, so there is no robustness")
     claimed = examine(net(), x, (y + 1) % 4, THREAT, budget="quick", claim=0.5)
     assert claimed.verdict == "overstated"
     assert "lies above the accuracy without any attack: 0.0 %" in claimed.reasons[0]

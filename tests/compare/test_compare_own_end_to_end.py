@@ -87,7 +87,8 @@ def test_figures_have_the_names_that_the_answers_call_them_by(record: Comparison
     assert named - made <= {"slope-rates-AdamW"}
 
 
-def test_again_with_resume_runs_nothing(out: Path) -> None:
+def test_again_with_resume_runs_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADWARDEN_DATA", raising=False)
     before = sorted(file.name for file in (out / "runs").glob("*.json"))
     assert len(before) == 1 + 12 + 3
     result = CliRunner().invoke(app, [*WORDS, "--out", str(out), "--resume"])

@@ -115,7 +115,8 @@ def patched(model: nn.Module, surrogates: Mapping[str, nn.Module | None]) -> Ite
 def module_at(model: nn.Module, path: str) -> nn.Module:
     """The module at the dotted `path`; "" is the model itself."""
     try:
-        return model.get_submodule(path) if path else model  # compiled code has only itself
+        compiled = isinstance(model, torch.jit.ScriptModule)  # which has only itself
+        return model if compiled and not path else model.get_submodule(path)
     except AttributeError as why:
         raise BadInput(f"the model has no module at {path!r}: see model.named_modules()") from why
 
