@@ -284,7 +284,10 @@ def _bad() -> list[tuple[dict[str, Any], str]]:
         ({"claim": float("nan")}, "claim must be"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"budget": "cheap"}, "budget must be one of quick, standard, thorough, got 'cheap'"),
-        ({"certified": torch.ones(3, dtype=torch.bool)}, "certified must be a tensor that says True or False"),
+        (
+            {"certified": torch.ones(3, dtype=torch.bool)},
+            "certified must be a tensor that says True or False",
+        ),
     ]
 
 
