@@ -26,8 +26,8 @@ compare: .venv/.tasks ## Compare clipping with masking on this machine: report/i
 	$(BIN)/gradwarden compare --out "$(OUT)" --resume
 
 # The nets of the tests are small: two threads wait for each other more than they work.
-test: .venv/.dev ## Run the tests, under 10 minutes on 2 cores
-	@echo "Testing: under 10 minutes on 2 cores."
+test: .venv/.dev ## Run the tests, under 15 minutes on 2 cores
+	@echo "Testing: under 15 minutes on 2 cores."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-slow: .venv/.dev ## Run the tests that take minutes each
