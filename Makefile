@@ -21,8 +21,8 @@ help: ## Show this list
 	@echo "make TARGET; the first one also installs into .venv, which takes a few minutes."
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
 
-compare: .venv/.tasks ## Compare clipping with masking on this machine: report/index.html, about 2 minutes on 2 cores
-	@echo "Comparing: trains and attacks small models, about 2 minutes on 2 idle cores; finished runs are kept."
+compare: .venv/.tasks ## Compare clipping with masking on this machine: report/index.html, two to five minutes on 2 cores
+	@echo "Comparing: trains and attacks small models, two to five minutes on 2 idle cores; finished runs are kept."
 	$(BIN)/gradwarden compare --out "$(OUT)" --resume
 
 # The nets of the tests are small: two threads wait for each other more than they work.
