@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 OUT ?= report
+ALL ?= all
 ZOO ?= zoo-again
 
 BIN := .venv/bin
@@ -15,15 +16,19 @@ CODE := src tests benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # two installs in one .venv would trip over each other
-.PHONY: help compare test test-slow lint bench bench-audit zoo docs clean
+.PHONY: help compare compare-all test test-slow lint bench bench-audit zoo docs clean
 
 help: ## Show this list
 	@echo "make TARGET; the first one also installs into .venv, which takes a few minutes."
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s%s\n", $$1, $$2 }'
 
 compare: .venv/.tasks ## Compare clipping with masking on this machine: report/index.html, two to five minutes on 2 cores
 	@echo "Comparing: trains and attacks small models, two to five minutes on 2 idle cores; finished runs are kept."
 	$(BIN)/gradwarden compare --out "$(OUT)" --resume
+
+compare-all: .venv/.tasks ## The same on every task: all/index.html, under an hour on 2 cores
+	@echo "Comparing on every task: under an hour on 2 idle cores; finished runs are kept."
+	$(BIN)/gradwarden compare --all --out "$(ALL)" --resume
 
 # The nets of the tests are small: two threads wait for each other more than they work.
 test: .venv/.dev ## Run the tests, under 15 minutes on 2 cores
@@ -57,7 +62,7 @@ bench-audit: .venv/.dev ## Score the audit, blind, on models with known answers,
 
 docs: .venv/.docs ## Build the documentation into site/, under a minute
 	@echo "Building the documentation into site/."
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # not --quiet: it also hides warnings from --strict
 
 clean: ## Delete caches and built files; keeps .venv and report/
 	rm -rf site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,9 +29,11 @@ from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.compare.claims.c2_rates import ratio
 from gradwarden.compare.claims.c3_speed import speedup
 from gradwarden.compare.claims.words import times
-from gradwarden.compare.executor import Progress, execute
+from gradwarden.compare.clock import Progress
+from gradwarden.compare.executor import execute
 from gradwarden.compare.job import Job
 from gradwarden.compare.ladder import Ladder, ladders
+from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results, Trained, as_result
 from gradwarden.compare.store import Store
 from gradwarden.core.draws import seed_of
@@ -429,10 +431,10 @@ def line(ladder: Ladder, name: str) -> list[str]:
     cells = [
         f"`{name}`" if "(" in name else name or "**reference**",
         f"{sum(counts) / len(counts):.1f} of {len(ladder.rates(name))}",
-        "" if not name else told(ratio(ladder, name, "rate")),
+        "" if not name else told(ratio(ladder, picked(name), "rate")),
         "-" if rate is None else f"{rate:g}",
         steps,
-        "" if not name else told(speedup(ladder, name)),
+        "" if not name else told(speedup(ladder, picked(name))),
         shown,
         "" if not name else difference(ladder, name),
     ]
@@ -442,6 +444,11 @@ def line(ladder: Ladder, name: str) -> list[str]:
 
 def stable(ladder: Ladder, name: str, seed: int) -> int:
     return sum(ladder.stable(run) for run in ladder.of(name) if run.seed == seed)
+
+
+def picked(name: str) -> Picks:
+    """Held against no clipping."""
+    return Picks(clip=name, masks=(), harden="")
 
 
 def told(estimate: Estimate | None) -> str:

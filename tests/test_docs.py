@@ -1,13 +1,17 @@
 """The documentation runs: its Python blocks, its commands, and the worked example of a new rule."""
 
+import contextlib
+import io
 import os
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 import tiny_plan
@@ -17,6 +21,7 @@ from gradwarden.compare import quick
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 FENCE = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -36,7 +41,10 @@ def programs(page: Path) -> str:
     return "\n".join(b.code for b in blocks(page) if b.language == "python" and not b.extra)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if programs(p)], ids=lambda p: p.name)
+PROGRAMS = [page for page in PAGES if programs(page) and page not in TUTORIALS]
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda p: p.name)
 def test_the_python_of_each_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +53,79 @@ def test_the_python_of_each_page_runs(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         exec(compile(programs(page), page.name, "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
+def test_a_tutorial_runs_as_its_reader_runs_it_and_prints_what_it_shows(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks in their order, in an empty folder; `text` is what the blocks since the last such print."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    found, names, printed = blocks(page), {"__name__": "__main__"}, ""
+    assert {"bash", "text"} <= {block.language for block in found}
+    with torch.random.fork_rng():
+        for block in found:
+            if block.language == "text":
+                assert unlike(block.code, printed) == ""
+                printed = ""
+            elif title := re.fullmatch(r'title="([^"]+)"', block.extra):
+                Path(title[1]).write_text(block.code)
+            else:
+                printed += ran(block, names)
+
+
+def ran(block: Block, names: dict[str, Any]) -> str:
+    """What the block prints; a shell block's exit code must be 0."""
+    if block.language == "python":
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(block.code, "tutorial", "exec"), names)  # noqa: S102
+        return out.getvalue()
+    assert block.language == "bash", block.language
+    ended = subprocess.run(
+        ["bash", "-euc", block.code], capture_output=True, text=True, timeout=500, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+ABOUT = re.compile(r"~(\d+(?:\.\d+)?)")
+NUMBER = r"(\d+(?:\.\d+)?)"
+
+
+def unlike(shown: str, printed: str) -> str:
+    """The first line of `shown` that `printed` lacks after the lines before it, or "".
+
+    `...` stands for anything, `~3.1` for a number from half to double of it. Any run of spaces and
+    line breaks is one space, since a terminal's width sets them.
+    """
+    rest = " ".join(printed.split())
+    for line in shown.splitlines():
+        expected = [float(number) for number in ABOUT.findall(line)]
+        literal = re.escape(ABOUT.sub("~", " ".join(line.split())))
+        pattern = literal.replace(re.escape("~"), NUMBER).replace(re.escape("..."), ".*?")
+        fits = (
+            found
+            for found in re.finditer(pattern, rest)
+            if all(
+                x / 2 <= float(y) <= 2 * x for x, y in zip(expected, found.groups(), strict=True)
+            )
+        )
+        if (found := next(fits, None)) is None:
+            return line
+        rest = rest[found.end() :]
+    return ""
+
+
+def test_what_a_tutorial_shows_is_compared_with_what_it_prints() -> None:
+    printed = "rate 0.5: loss 1.01,\n   63% right\nevents  step 3\nTrue\n"
+    assert unlike("rate 0.5: loss ~0.9, ~50% right\n...\nTrue", printed) == ""
+    assert unlike("rate ...: loss 1.01\nevents step 3", printed) == ""
+    for wrong in ("rate 0.5: loss ~3, ~50% right", "rate 0.5: loss ~1, 60% right", "False"):
+        assert unlike(f"{wrong}\n...", printed) == wrong
+    assert unlike("True\nevents", printed) == "events"  # not in this order
 
 
 def commands(page: Path) -> list[str]:
@@ -74,6 +155,92 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*PAGES, CONTRIBUTING]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the page's headings, as mkdocs and GitHub name them."""
+    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", head.lower()).strip() for head in heads]
+    return {re.sub(r"[-\s]+", "-", head) for head in plain}
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    found = 0
+    for page in [*PAGES, CONTRIBUTING]:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+            found += 1
+            assert anchor in anchors(page.parent / target if target else page), (page.name, anchor)
+    assert found >= 2
+
+
+def test_the_site_fetches_nothing_from_other_hosts() -> None:
+    fetched = runpy.run_path(str(ROOT / "docs" / "offline.py"))["fetched"]
+    far = "https://cdn.example/a"
+    for tag in (f'<script src="{far}">', f"<img src='{far}'>", f"<link rel=stylesheet href={far}>"):
+        assert fetched(f"<p>{tag}</p>") == [far]
+    assert fetched('<link rel="preconnect" href="//fonts.example">') == ["//fonts.example"]
+    assert fetched(f"<style>@font-face {{ src: url({far}) }}</style>") == [far]
+    assert fetched(f'<a href="{far}">a link to follow</a><img src="assets/a.png">') == []
+    assert "docs/offline.py" in (ROOT / "mkdocs.yml").read_text()
+    assert "font: false" in (ROOT / "mkdocs.yml").read_text()
+
+
+API = ROOT / "docs" / "api"
+ROOMS = {path.parent.name for path in (ROOT / "src/gradwarden").glob("*/__init__.py")}
+INNER = {"bounds", "distances", "draws", "files", "lazy", "pictures", "search", "tabular_repair"}
+
+
+def referred() -> set[str]:
+    """Identifiers that the reference asks mkdocstrings for."""
+    fill = runpy.run_path(str(ROOT / "docs" / "exports.py"))["on_page_markdown"]
+    pages = [fill(page.read_text(encoding="utf-8")) for page in API.glob("*.md")]
+    return {name for text in pages for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
+
+
+def test_the_reference_has_every_public_name() -> None:
+    asked = referred()
+    for package in ["gradwarden", *(f"gradwarden.{room}" for room in ROOMS - {"cli", "core"})]:
+        room = import_module(package)
+        assert room.__all__
+        for name in room.__all__:
+            found = getattr(room, name)
+            if isinstance(found, ModuleType):  # a room has a page, a module an entry
+                assert found.__name__ in asked or (API / f"{name}.md").exists(), found
+            else:
+                home = found.__module__
+                assert {home, f"{home}.{found.__name__}"} & asked, f"{package}.{name}"
+
+
+def test_the_reference_has_every_module_of_core_that_is_not_for_rooms_alone() -> None:
+    folder = ROOT / "src/gradwarden/core"
+    names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    asked = {name.split(".")[2] for name in referred() if name.startswith("gradwarden.core.")}
+    assert names >= INNER  # modules of core for our own rooms
+    assert names - INNER == asked - {"balls"}
+
+
+def test_the_picture_of_the_rooms_is_what_the_tests_of_imports_enforce() -> None:
+    may = runpy.run_path(str(ROOT / "tests" / "test_rooms.py"))["MAY"]
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    assert set(re.findall(r'data-room="(\w+)"', picture)) == ROOMS
+    arrows = re.findall(r'data-from="(\w+)" data-to="(\w+)"', picture)
+    for room in ROOMS:
+        assert reached(room, arrows) == (may[room] & ROOMS) - {room}, room
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", ARCHITECTURE.read_text(), re.MULTILINE)
+    assert {room for room, _ in rows} == ROOMS
+    for room, cell in rows:
+        if room not in ("core", "cli"):
+            assert set(re.findall(r"`(\w+)`", cell)) == may[room], room
+
+
+def reached(room: str, arrows: list[tuple[str, str]]) -> set[str]:
+    """Rooms that arrows lead to from `room`, over any number of them."""
+    ahead = {to for start, to in arrows if start == room}
+    return ahead.union(*(reached(to, arrows) for to in ahead))
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
 def test_rows_of_the_benchmarks_are_put_into_the_pages() -> None:

@@ -146,6 +146,31 @@ def test_without_a_gradient_the_random_start_is_kept() -> None:
     assert not blind.backwards.any()
 
 
+def test_a_search_that_nothing_moves_comes_to_rest() -> None:
+    """Blind, and the same twice: the points stay, so all further steps would ask the same."""
+    model = Plane(6)
+    x = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.001))
+    found = PGD(steps=40).run(lambda z: model(z.detach()), x, y, threat, seed=3)
+    assert not found.success.any()
+    assert int(found.forwards.max()) <= 6
+
+
+def test_a_model_that_draws_is_asked_to_the_last_step() -> None:
+    """No gradient, and other answers each time: any of them may be the one that breaks."""
+    model, chance = Plane(6), torch.Generator().manual_seed(0)
+    x = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))
+    y, threat = model(x).argmax(1), Threat(ball=Linf(0.01))
+
+    def drawing(z: Tensor) -> Tensor:
+        logits = model(z.detach())
+        return logits + 1e-3 * torch.randn(logits.shape, generator=chance)
+
+    found = PGD(steps=40).run(drawing, x, y, threat, seed=3)
+    assert found.forwards[~found.success].tolist() == [42] * int((~found.success).sum())
+    assert not found.success.all()
+
+
 def test_strongest_goes_past_the_first_success() -> None:
     model, x = net(), torch.rand(32, 20, generator=torch.Generator().manual_seed(0))
     y = model(x).argmax(1)

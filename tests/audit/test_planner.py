@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from torch import Tensor, nn
 from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.pgd import PGD
 from gradwarden.attack.straight_through import StraightThrough
+from gradwarden.audit import walls
+from gradwarden.audit.budgets import BUDGETS
+from gradwarden.audit.case import Case
 from gradwarden.audit.planner import adapt
+from gradwarden.audit.proposals import learnt
+from gradwarden.audit.stand_ins.near import StandIn
 from gradwarden.audit.stand_ins.unsquashed import Unsquashed
 from gradwarden.audit.walls import checks
 from gradwarden.core.balls.linf import Linf
@@ -205,6 +211,28 @@ def test_a_declared_stand_in_is_used_only_where_it_may_be() -> None:
     assert any(isinstance(getattr(p, "module", None), Mirror) for p in declared.patches)
     blind = adapt(model, data(), y, THREAT)
     assert not any(isinstance(getattr(p, "module", None), Mirror) for p in blind.patches)
+
+
+def test_a_lean_budget_trains_nothing_where_another_stand_in_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And it averages nothing; where nothing else helps, a net is fitted all the same."""
+    asked: list[str] = []
+
+    def spy(case: Case, path: str, random: bool) -> Iterator[StandIn]:
+        asked.append(path)
+        return learnt(case, path, random)
+
+    monkeypatch.setattr(walls, "learnt", spy)
+    lean = replace(BUDGETS["quick"], lean=True)
+    model = nn.Sequential(Code(no_grad), body()).eval()
+    found = adapt(model, data(), labels(model), THREAT, budget=lean)
+    assert found.patches
+    assert not asked
+    assert not any(route.sigma for route in (found.route, *found.others))
+    turned = nn.Sequential(Code(lambda x: 1 - kill(x.flip(-1))), body()).eval()
+    assert len(adapt(turned, data(), labels(turned), THREAT, budget=lean).patches) == 1
+    assert asked
 
 
 def test_routes_are_tried_on_those_who_stand() -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from made_up_runs import RATES, lost, trained
+from made_up_runs import PICKS, RATES, lost, trained
 
 from gradwarden.compare.claims.c2_rates import ratio
 from gradwarden.compare.claims.c3_speed import speedup
@@ -57,7 +57,7 @@ def simulated(rng: random.Random, gain: float, spread: float) -> Ladder:
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.3, 0.8])
 def test_ratio_of_largest_stable_rates(gain: float, spread: float) -> None:
     assert (
-        coverage(lambda rng: (ratio(simulated(rng, gain, spread), "Clip", "rate"), gain)) >= WANTED
+        coverage(lambda rng: (ratio(simulated(rng, gain, spread), PICKS, "rate"), gain)) >= WANTED
     )
 
 
@@ -76,7 +76,7 @@ def test_ratio_of_steps_and_of_bits() -> None:
                         trained(rule=rule, seed=seed, losses=losses, steps=10_000, test=bits)
                     )
             made = ladders(runs)["lstm", "SGD"]
-            return (speedup if measure == "steps" else quality)(made, "Clip"), truth
+            return (speedup if measure == "steps" else quality)(made, PICKS), truth
 
         return one
 

@@ -17,7 +17,7 @@ from gradwarden.tasks.task import SecurityTask
 
 
 def job(task: SecurityTask, **options: Any) -> DefenceJob:
-    return DefenceJob(of=task, name="", purpose="none", defence=None, seed=0, **options)
+    return DefenceJob(of=task, name="", purpose="none", seed=0, **options)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_the_record_is_whole_and_gives_the_same_page_again(out: Path) -> None:
     assert to_json(record) == text
     assert html.render(record) == (out / "index.html").read_text()
     assert [answer.id for answer in record.answers] == [
-        "C0", "C1", "C2", "C3", "C4", "M1", "M2", "H2",
+        "C0", "C1", "C2", "C3", "C4", "C5", "A1", "M1", "M2", "H2", "H4", "B1", "B2",
     ]  # fmt: skip
     assert not [answer for answer in record.answers if not answer.says]
     assert len(record.summary) == 3

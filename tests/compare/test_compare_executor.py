@@ -1,14 +1,14 @@
-"""Two persistent workers, longest job first, a remaining time that learns, and clean failures."""
+"""Two persistent workers, longest job first, nothing that others are at, and clean failures."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 from toy_jobs import Toy
 
-from gradwarden.compare.executor import Clock, Progress, RunFailed, execute
+from gradwarden.compare.clock import Clock, Progress
+from gradwarden.compare.executor import RunFailed, _ordered, execute
 from gradwarden.compare.job import Job
 
 
@@ -58,23 +58,37 @@ def test_an_interrupt_stops_the_workers() -> None:
         execute(jobs, lambda *_: None, interrupt)
 
 
-def test_remaining_time_learns_what_each_kind_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    jobs = [Toy(number=n, expected=2.0) for n in range(10)]
-    clock = Clock(jobs, workers=2)
-    assert clock.progress().seconds_left is None
-    clock.start(jobs[0])
-    clock.finish(jobs[0], 6.0)  # three times what was expected
-    assert clock.progress().seconds_left == pytest.approx(9 * 6.0 / 2)
-    clock.start(jobs[1])
-    now[0] += 4.0
-    assert clock.progress().seconds_left == pytest.approx((8 * 6.0 + 2.0) / 2)
-    assert clock.progress().latest == "toy: number 0, seed 0"
-
-
-def test_remaining_time_is_at_least_the_longest_job() -> None:
-    jobs = [Toy(number=0, expected=1.0), Toy(number=1, expected=50.0)]
-    clock = Clock(jobs, workers=2)
+def test_one_of_each_task_comes_first_where_its_cost_is_not_known() -> None:
+    jobs = [Toy(number=n, expected=float(n), task="a" if n < 4 else "b") for n in range(8)]
+    clock = Clock(2)
+    clock.expect(jobs)
+    assert [job.arm for job in _ordered(jobs, clock)][:3] == ["number 7", "number 3", "number 6"]
     clock.finish(jobs[0], 1.0)
-    assert clock.progress().seconds_left == pytest.approx(50.0)
+    left = [job.arm for job in _ordered(jobs[1:], clock)]
+    assert left == [f"number {n}" for n in (7, 6, 5, 4, 3, 2, 1)]
+
+
+class Others:
+    """Another process is at number 1 until it was asked for thrice; it has finished number 2."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def claim(self, job: Job) -> bool:
+        self.asked.append(job.arm)
+        return job.arm != "number 1" or self.asked.count("number 1") > 3
+
+    def found(self, job: Job) -> float | None:
+        return 1.0 if job.arm == "number 2" else None
+
+
+def test_what_others_are_at_comes_last_and_what_they_finished_is_not_run() -> None:
+    jobs = [Toy(number=n, expected=9.0 - n, seconds=0.1) for n in range(5)]
+    clock, others = Clock(2), Others()
+    clock.expect(jobs)
+    ran: list[str] = []
+    seen: list[Progress] = []
+    execute(jobs, lambda job, *_: ran.append(job.arm), seen.append, clock, others)
+    assert sorted(ran) == ["number 0", "number 1", "number 3", "number 4"]
+    assert ran[-1] == "number 1"
+    assert (seen[-1].done, seen[-1].total, seen[-1].seconds_left) == (5, 5, 0.0)

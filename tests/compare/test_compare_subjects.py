@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from own_tasks import Flags, Slope
 from torch import Tensor, nn
 
-from gradwarden.compare.subjects import chosen
+from gradwarden.compare.subjects import EVERY, LONG, chosen, every_task
 from gradwarden.core.errors import BadInput, MissingData
 from gradwarden.tasks.breast_cancer import BreastCancer
 from gradwarden.tasks.card_fraud import CardFraud
@@ -119,8 +120,8 @@ def test_tasks_are_sorted_by_what_they_are_for(monkeypatch: pytest.MonkeyPatch) 
     found = chosen([Flags(), "breast-cancer", CardFraud(), Slope()])
     assert found.training == (Slope(),)
     assert found.security == (Flags(), BreastCancer())
-    ((name, field, why),) = found.absent
-    assert (name, field) == ("card-fraud", "fraud")
+    ((name, field, purpose, why),) = found.absent
+    assert (name, field, purpose) == ("card-fraud", "fraud", "security")
     assert why.startswith("not run: needs creditcard.csv or ")
 
 
@@ -134,3 +135,25 @@ def test_trying_a_task_moves_no_random_numbers_of_the_caller() -> None:
     before = torch.get_rng_state()
     chosen([Drawn()])
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_task_that_the_contenders_are_not_for() -> None:
+    with pytest.raises(
+        BadInput, match="the task slope is for training, and both contenders are for"
+    ):
+        chosen([Slope()], {"security"})
+
+
+def test_every_task_of_ours_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADWARDEN_DATA", raising=False)
+    room = import_module("gradwarden.tasks")
+    kinds = [getattr(room, name) for name in room.__all__]
+    ours = {kind.name for kind in kinds if hasattr(kind, "__dataclass_fields__")}
+    assert {*EVERY, *LONG} == ours
+    found = every_task({"training"}, long=True)
+    assert [task.name for task in found.training][-1] == "lunarlander-ppo"
+    assert not found.security
+    assert not found.absent
+    quick = every_task({"training", "security"}, long=False)
+    assert "card-fraud" in [one.name for one in quick.absent]
+    assert all(task == type(task)() for task in (*quick.training, *quick.security))

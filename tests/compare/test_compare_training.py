@@ -9,9 +9,10 @@ import torch
 from own_tasks import Slope
 
 from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.compare.contenders.clipping import Clipping
 from gradwarden.compare.job import settings
 from gradwarden.compare.results import Trained, _read
-from gradwarden.compare.training import OPTIMIZERS, TrainingJob
+from gradwarden.compare.training import TrainingJob
 from gradwarden.tasks.cartpole_ppo import CartPolePPO
 from gradwarden.tasks.demand_forecast import DemandForecast
 from gradwarden.tasks.gpt_text import GPTText
@@ -20,6 +21,7 @@ from gradwarden.tasks.ppo import PPO
 from gradwarden.tasks.rnn_temporal_order import RNNTemporalOrder
 from gradwarden.tasks.task import TrainingTask
 
+UNIT = (Clipping(rule=MaxNorm(1.0)),)
 TASKS: list[TrainingTask] = [
     RNNTemporalOrder(length=10, hidden=8, steps=12, held_out=20),
     GPTText(batch=4, length=8, steps=12, held_out=4, width=8, warmup=4),
@@ -30,7 +32,7 @@ TASKS: list[TrainingTask] = [
 
 
 def job(task: TrainingTask, **options: Any) -> TrainingJob:
-    made = TrainingJob(of=task, optimizer=task.optimizer, rate=task.rate, rule=MaxNorm(1.0), seed=0)
+    made = TrainingJob(of=task, optimizer=task.optimizer, rate=task.rate, treatments=UNIT, seed=0)
     return replace(made, **options)
 
 
@@ -52,21 +54,6 @@ def test_no_target_is_never_reached() -> None:
     assert found.steps_to_target is None
 
 
-def test_the_rate_grows_over_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates: list[float] = []
-
-    class Spy(torch.optim.SGD):
-        def step(self, closure: Any = None) -> Any:
-            rates.append(self.param_groups[0]["lr"])
-            return super().step(closure)
-
-    monkeypatch.setitem(OPTIMIZERS, "SGD", Spy)
-    for task in (GPTText(batch=2, length=4, steps=6, held_out=2, width=8, warmup=4), TASKS[0]):
-        job(task, optimizer="SGD", rate=0.8).run()
-    assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
-    assert rates[6:] == [0.8] * 12
-
-
 @dataclass(frozen=True, kw_only=True)
 class Dropping(Slope):
     """Seeds nothing itself, and draws at every step."""
@@ -77,9 +64,9 @@ class Dropping(Slope):
 
 def test_a_net_that_draws_is_paired_and_repeatable() -> None:
     torch.manual_seed(7)
-    first = job(Dropping(), rule=None).run()
+    first = job(Dropping(), treatments=()).run()
     torch.manual_seed(8)
-    assert job(Dropping(), rule=None).run() == first
-    clipped = job(Dropping(), rule=MaxNorm(1e9)).run()
+    assert job(Dropping(), treatments=()).run() == first
+    clipped = job(Dropping(), treatments=(Clipping(rule=MaxNorm(1e9)),)).run()
     assert clipped["losses"] == first["losses"]
-    assert job(Dropping(), rule=None, seed=1).run()["losses"][0] != first["losses"][0]
+    assert job(Dropping(), treatments=(), seed=1).run()["losses"][0] != first["losses"][0]

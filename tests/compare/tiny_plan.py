@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gradwarden.attack.pgd import PGD
 from gradwarden.compare import quick
-from gradwarden.compare.defence import DefenceJob
+from gradwarden.compare.defence import Defence, DefenceJob
 from gradwarden.compare.growth import GrowthJob
 from gradwarden.compare.job import Job
 from gradwarden.compare.training import TrainingJob
@@ -31,12 +31,14 @@ def _small(job: Job) -> Job | None:
         assert isinstance(job.of, LSTMText)
         return replace(job, of=replace(job.of, batch=4, length=8, steps=12, held_out=8))
     if isinstance(job, GrowthJob):
+        assert isinstance(job.of, LSTMText)
         small = replace(job.of, batch=4, hidden=8)
         return replace(job, of=small, steps=min(job.steps, 2)) if job.along == "length" else None
     assert isinstance(job, DefenceJob)
-    defence = job.defence
+    return replace(job, of=DIGITS, defences=tuple(map(_short, job.defences)))
+
+
+def _short(defence: Defence) -> Defence:
     if isinstance(defence, AdversarialTraining):
-        defence = replace(defence, attack=PGD(steps=1, step_size=1.0), epochs=1)
-    if isinstance(defence, Distillation):
-        defence = replace(defence, epochs=1)
-    return replace(job, of=DIGITS, defence=defence)
+        return replace(defence, attack=PGD(steps=1, step_size=1.0), epochs=1)
+    return replace(defence, epochs=1) if isinstance(defence, Distillation) else defence

@@ -10,7 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """Returns its number; `does` may be "sleep", "raise", "die" or "nothing"."""
+    """Returns its number; `does` may be "sleep", "raise", "die" or "nothing".
+
+    Each run adds a line with the number to the file `log`, where one is named.
+    """
 
     number: int
     does: str = "nothing"
@@ -18,6 +21,7 @@ class Toy:
     expected: float = 1.0
     seed: int = 0
     task: str = "toy"
+    log: str = ""
 
     @property
     def arm(self) -> str:
@@ -30,6 +34,9 @@ class Toy:
         return ("gradwarden.core.files",)
 
     def run(self) -> dict[str, Any]:
+        if self.log:
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(f"{self.number}\n")
         time.sleep(self.seconds)
         if self.does == "raise":
             raise RuntimeError("the toy is broken")

@@ -3,13 +3,21 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from gradwarden.core.errors import BadInput
-from gradwarden.core.estimate import Estimate, answer, mcnemar, paired_mean, proportion
+from gradwarden.core.estimate import (
+    Estimate,
+    answer,
+    mcnemar,
+    paired_mean,
+    paired_shares,
+    proportion,
+)
 
 INF = math.inf
 
@@ -137,3 +145,46 @@ def test_an_estimate_lies_in_its_interval(value: float, low: float, high: float)
 def test_an_unknown_bound_is_refused() -> None:
     with pytest.raises(BadInput, match="'at least' or 'at most', got 'about'"):
         estimate(0.5, 0.0, 1.0, "about")
+
+
+@pytest.mark.parametrize(
+    ("cells", "low", "high"),
+    [
+        ((36, 12, 2, 0), 0.0569, 0.3404),  # the examples of the paper's table IV
+        ((20, 12, 2, 16), 0.0562, 0.3290),
+        ((43, 0, 7, 0), -0.2621, -0.0425),
+    ],
+)
+def test_paired_shares_as_published(cells: tuple[int, ...], low: float, high: float) -> None:
+    found = paired_shares(*cells)
+    assert found.value == pytest.approx((cells[1] - cells[2]) / sum(cells))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-3)
+
+
+def test_paired_shares_have_a_width_where_nothing_differs() -> None:
+    few, many = paired_shares(9, 0, 0, 0), paired_shares(1000, 0, 0, 0)
+    assert few.value == many.value == 0.0
+    assert few.high > 0.1
+    assert 0.0 < many.high < 0.005
+    assert paired_shares(0, 0, 9, 0).value == paired_shares(0, 0, 9, 0).low == -1.0
+
+
+def test_paired_shares_turn_round() -> None:
+    one, other = paired_shares(30, 7, 3, 10), paired_shares(30, 3, 7, 10)
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+
+
+@pytest.mark.parametrize("n", [20, 60])
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.02), (0.1, 0.05), (0.3, 0.0)])
+@pytest.mark.parametrize("neither", [0.0, 0.3])
+def test_paired_shares_hold_the_truth(n: int, first: float, second: float, neither: float) -> None:
+    rng = np.random.default_rng(0)
+    shares = [1 - first - second - neither, first, second, neither]
+    drawn = rng.multinomial(n, shares, size=2000)
+    found = [paired_shares(*map(int, row)) for row in drawn]
+    assert sum(e.low <= first - second <= e.high for e in found) / 2000 >= 0.93
+
+
+def test_paired_shares_of_what_cannot_be() -> None:
+    with pytest.raises(BadInput, match="counts must be at least 0"):
+        paired_shares(3, -1, 0, 0)

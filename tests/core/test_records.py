@@ -107,6 +107,35 @@ def test_numbers_that_json_lacks_in_typed_and_in_free_fields() -> None:
     assert math.isnan(series.y[0])
 
 
+def test_a_line_for_each_field_but_one_for_a_list_of_numbers() -> None:
+    lines = to_json(RUN).splitlines()
+    assert lines[1:6] == [
+        ' "task": "t",',
+        ' "arm": "MaxNorm",',
+        ' "seed": 0,',
+        ' "config": {',
+        '  "rate": 8.0,',
+    ]
+    assert '  "losses": [1.5, "inf", "nan"],' in lines
+    texts = dataclasses.replace(RUN, result={"notes": ["a", "b"], "none": [], "empty": {}})
+    assert '   "a",' in to_json(texts).splitlines()
+    for record in (RUN, texts):
+        spread = json.dumps(json.loads(to_json(record)), indent=1) + "\n"
+        assert to_json(from_json(spread, Run)) == to_json(record)
+        without = dataclasses.replace(record, config={"rate": 8.0}, result={"n": [["x", {}]]})
+        assert to_json(without) == json.dumps(records.plain(without), indent=1) + "\n"
+
+
+def test_a_text_that_reads_like_a_number_changes_no_line() -> None:
+    run = dataclasses.replace(RUN, config={"box": ["-inf", 1.5]})
+    assert to_json(from_json(to_json(run), Run)) == to_json(run)
+
+
+def test_a_whole_number_in_a_field_of_floats_is_one() -> None:
+    series = from_json('{"name": "s", "x": [1], "y": [2, 3.5]}', Series)
+    assert [type(v) for v in series.x + series.y] == [float, float, float]
+
+
 def altered(**changes: object) -> str:
     return json.dumps(json.loads(to_json(RUN)) | changes)
 

@@ -75,19 +75,14 @@ def check_page(path: Path) -> None:
 
 
 def _check(page: Page, where: str) -> None:
+    """The page as it opens, then with all unfolded that it folds away."""
     assert page.locator("h1").count() == 1, where
     assert page.locator(".summary li").first.inner_text().strip(), where
     assert page.locator(".verdict, .bottom-line p").first.inner_text().strip(), where
-    undrawn = page.evaluate(
-        """() => [...document.querySelectorAll('.figure')].filter(f => {
-            const svg = f.querySelector('svg.main-svg');
-            return !svg || svg.getBoundingClientRect().height < 100
-                || !f.querySelector('svg.main-svg .trace');
-        }).map(f => f.id)"""
-    )
-    assert undrawn == [], f"{where}: not drawn {undrawn}"
-    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert wide <= 0, f"{where}: {wide} px wider than the screen"
+    _check_layout(page, where)
+    page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    page.wait_for_timeout(200)  # what was folded is drawn now
+    _check_layout(page, f"{where}, unfolded")
     levels = page.evaluate(
         "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => Number(h.tagName[1]))"
     )
@@ -98,3 +93,17 @@ def _check(page: Page, where: str) -> None:
         for v in Axe().run(page).response["violations"]
     ]
     assert faults == [], f"{where}: {faults}"
+
+
+def _check_layout(page: Page, where: str) -> None:
+    undrawn = page.evaluate(
+        """() => [...document.querySelectorAll('.figure')].filter(f => {
+            const svg = f.querySelector('svg.main-svg');
+            return !f.closest('details:not([open])') && (!svg
+                || svg.getBoundingClientRect().height < 100
+                || !f.querySelector('svg.main-svg .trace'));
+        }).map(f => f.id)"""
+    )
+    assert undrawn == [], f"{where}: not drawn {undrawn}"
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, f"{where}: {wide} px wider than the screen"

@@ -10,6 +10,7 @@ import pytest
 from browser import check_page, chromium, needs_chromium, opened
 from made_up import comparison, hostile
 from made_up_audit import bare, examination
+from made_up_matrix import small
 from playwright.sync_api import Browser
 
 from gradwarden import report
@@ -22,6 +23,7 @@ NAME = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>\"'&\
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     report.write(comparison(), folder / "index.html")
+    report.write(small(), folder / "tasks.html")
     report.write(examination(), folder / "audit.html")
     report.write(bare(), folder / "bare.html")
     report.write(replace(examination(), figures=()), folder / "undrawn.html")  # opens faster
@@ -36,7 +38,7 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.mark.parametrize("name", ["index.html", "audit.html", "bare.html"])
+@pytest.mark.parametrize("name", ["index.html", "tasks.html", "audit.html", "bare.html"])
 def test_a_page_passes_every_check(pages: Path, name: str) -> None:
     check_page(pages / name)
 

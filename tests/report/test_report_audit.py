@@ -10,7 +10,7 @@ from made_up_audit import bare, drawn, examination, gates, ledger
 
 from gradwarden.core.examination import Examination, Indicator, Link
 from gradwarden.report import audit_view, chain, html
-from gradwarden.report.view import Anchors
+from gradwarden.report.anchors import Anchors
 
 
 def links(*marks: str) -> tuple[Link, ...]:

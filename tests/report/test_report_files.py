@@ -20,7 +20,7 @@ from gradwarden.core.examination import Examination
 from gradwarden.core.records import from_json
 
 
-@pytest.mark.parametrize("suffix", [".html", ".json"])
+@pytest.mark.parametrize("suffix", [".html", ".json", ".md"])
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     report.write(comparison(), tmp_path / f"a{suffix}")
     report.write(comparison(), str(tmp_path / f"b{suffix}"))
@@ -35,7 +35,7 @@ def test_json_reads_back_as_the_same_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["page.htm", "page", "page.html.gz", ".html"])
 def test_another_suffix_is_bad_input(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match=r"expected one that ends in \.html or \.json"):
+    with pytest.raises(BadInput, match=r"expected one that ends in \.html, \.json or \.md"):
         report.write(comparison(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -45,6 +45,8 @@ def test_what_is_no_record_is_bad_input(tmp_path: Path) -> None:
         report.write({"title": "x"}, tmp_path / "page.html")
     with pytest.raises(BadInput, match="no page for Run"):
         report.write(comparison().runs[0], tmp_path / "page.html")
+    with pytest.raises(BadInput, match=r"no Markdown for Run.*\.html or \.json"):
+        report.write(comparison().runs[0], tmp_path / "page.md")
     assert not list(tmp_path.iterdir())
 
 
@@ -81,6 +83,7 @@ def test_a_report_is_written_without_torch_or_scipy(tmp_path: Path) -> None:
         from made_up_audit import bare, examination
         from gradwarden import report
         report.write(comparison(), sys.argv[1] + "/index.html")
+        report.write(comparison(), sys.argv[1] + "/index.md")
         report.write(bare(), sys.argv[1] + "/audit.html")
         report.terminal.render(comparison())
         report.terminal.render(examination())
@@ -94,7 +97,7 @@ def test_a_report_is_written_without_torch_or_scipy(tmp_path: Path) -> None:
 
 def test_importing_the_room_loads_no_renderer() -> None:
     heavy = "{'jinja2', 'plotly', 'rich', 'numpy', 'torch'}"
-    rooms = "gradwarden.report.html, gradwarden.report.files"
+    rooms = "gradwarden.report.html, gradwarden.report.markdown, gradwarden.report.files"
     code = f"import sys, {rooms}; print({heavy} & set(sys.modules))"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from made_up import answers, comparison, hostile, loss_by_rate
 from made_up_audit import bare, examination
+from made_up_matrix import many_tasks
 
-from gradwarden.core.comparison import Answer, Comparison, Point
+from gradwarden.core.comparison import Answer, Cell, Comparison, Point
 from gradwarden.core.display import Row, Table
 from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
@@ -32,7 +33,20 @@ NAMES = [
     "a\u2028b\u2029c & <!-- </style>",
     "%{y}<b>$x$</b>",
 ]
-UNSHOWN = {"id", "group", "runs", "bound", "claims", "png", "sources", "schema", "unit"}
+FULL = [comparison, many_tasks, examination]
+UNSHOWN = {
+    "id",
+    "group",
+    "runs",
+    "bound",
+    "claims",
+    "png",
+    "sources",
+    "schema",
+    "unit",
+    "scale",
+    "subject",
+}
 
 
 class Reader(HTMLParser):
@@ -67,7 +81,8 @@ class Reader(HTMLParser):
 def strings(value: Any) -> Iterator[str]:
     if is_dataclass(value) and not isinstance(value, type):
         for f in fields(value):
-            if f.name not in UNSHOWN and not (isinstance(value, Answer) and f.name == "figures"):
+            own = (type(value), f.name) in ((Answer, "figures"), (Cell, "evidence"))
+            if f.name not in UNSHOWN and not own:
                 yield from strings(getattr(value, f.name))
     elif isinstance(value, tuple):
         for v in value:
@@ -79,7 +94,7 @@ def strings(value: Any) -> Iterator[str]:
         yield value
 
 
-@pytest.fixture(scope="module", params=[comparison, examination], ids=["comparison", "examination"])
+@pytest.fixture(scope="module", params=FULL, ids=lambda made: made.__name__)
 def record(request: pytest.FixtureRequest) -> Comparison | Examination:
     found = request.param()
     assert isinstance(found, Comparison | Examination)

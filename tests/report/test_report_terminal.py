@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from made_up import comparison, hostile
 from made_up_audit import bare, examination
+from made_up_matrix import many_tasks
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -70,13 +71,17 @@ def test_what_a_bare_audit_lacks_leaves_no_empty_table() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 @pytest.mark.parametrize(
-    "record", [comparison(), examination(), bare()], ids=["comparison", "audit", "bare"]
+    "record",
+    [comparison(), many_tasks(), examination(), bare()],
+    ids=["comparison", "tasks", "audit", "bare"],
 )
 def test_no_line_is_wider_than_the_terminal(record: object, width: int) -> None:
     assert max(map(cell_len, shown(record, width).splitlines())) <= width
 
 
-@pytest.mark.parametrize("record", [comparison(), examination()], ids=["comparison", "audit"])
+@pytest.mark.parametrize(
+    "record", [comparison(), many_tasks(), examination()], ids=["comparison", "tasks", "audit"]
+)
 def test_a_name_is_no_markup_and_cannot_steer_the_terminal(record: object) -> None:
     console = Console(width=400, color_system="truecolor", force_terminal=True, file=None)
     with console.capture() as capture:

@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from gradwarden.attack.pgd import PGD
 from gradwarden.core.errors import BadInput, MissingData
 from gradwarden.core.goal import Evades, Untargeted
 from gradwarden.core.tabular import Tabular
@@ -249,10 +250,30 @@ def test_photos_of_one_track_stay_together() -> None:
     assert 2.5 < len(tracks[0]) / len(tracks[1]) < 3  # three of five, and whole tracks
 
 
+def test_a_sticker_takes_what_a_faint_change_does_not() -> None:
+    task = TrafficSigns(samples=40, kinds=4, side=12)
+    present(task)
+    model = task.model(0)
+    optimizer = task.optimizer(model)
+    for _ in range(3):
+        for x, y in task.loader(0):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    clean = task.scores(model.eval(), "test")
+    assert clean["accuracy with a sticker"] == clean["accuracy"] > 0.4
+    attacked = task.under(model, PGD(steps=5, step_size=0.3))
+    assert list(attacked) == ["accuracy with a sticker"]
+    x, y = task.held_out()
+    with torch.no_grad():
+        held = float((model(x).argmax(1) == y).double().mean())
+    assert attacked["accuracy with a sticker"] < held
+
+
 @pytest.mark.parametrize(
     ("kind", "file"),
     [
-        (TrafficSigns, "gtsrb32.npz"),
+        (TrafficSigns, "GTSRB_Final_Training_Images.zip"),
         (Pneumonia, "pneumoniamnist.npz"),
         (CardFraud, "creditcard.csv"),
     ],

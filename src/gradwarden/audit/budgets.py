@@ -32,6 +32,7 @@ class Budget:
     diagnosed: int  # samples that each module is looked at with
     probed: int  # survivors that candidate routes are tried on
     most_draws: int  # forwards that one gradient of a model that draws may cost
+    lean: bool  # no averages, no float64; none is trained where another stand-in opens the model
     along: Attack  # each part of the route by itself, for the decomposition
     drawing: tuple[Attack, ...]  # the full search of a model that draws, its draws apart
     longer: Attack  # twice the full search: what it still finds says that it had not converged
@@ -54,6 +55,7 @@ BUDGETS: dict[str, Budget] = {
         diagnosed=32,
         probed=16,
         most_draws=16,
+        lean=False,
         along=APGD(loss="margin", steps=10, start="clean"),
         drawing=(APGD(loss="margin", steps=20),),
         longer=APGD(loss="margin", steps=50),
@@ -74,6 +76,7 @@ BUDGETS: dict[str, Budget] = {
         diagnosed=64,
         probed=64,
         most_draws=40,
+        lean=False,
         along=APGD(loss="margin", steps=20, start="clean"),
         drawing=(APGD(loss="margin", steps=40, restarts=2),),
         longer=short(50, 6),
@@ -94,6 +97,7 @@ BUDGETS: dict[str, Budget] = {
         diagnosed=64,
         probed=128,
         most_draws=256,
+        lean=False,
         along=APGD(loss="margin", steps=40, start="clean"),
         drawing=(
             APGD(loss="margin", steps=100, restarts=4),

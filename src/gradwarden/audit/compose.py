@@ -18,7 +18,7 @@ from gradwarden.audit.case import Case
 from gradwarden.audit.noise_ratio import signal_to_noise
 from gradwarden.audit.probe import Probe, Score
 from gradwarden.audit.route import Route
-from gradwarden.audit.walls import Opened, Walls
+from gradwarden.audit.walls import OPENS, Opened, Walls
 from gradwarden.core.protocols import Patch
 
 LEAST_DRAWS = 10
@@ -42,7 +42,8 @@ def improved(
         best = tried[route]
         if best.fell == len(probe.x):
             break
-        for change in _changes(route, opened, walls):
+        opens = best.fell >= OPENS * len(probe.x)
+        for change in _changes(route, opened, walls, trained=not (walls.lean and opens)):
             if change not in tried:
                 tried[change] = probe.score(change)
         top = max(tried, key=lambda r: (tried[r].fell, -r.price, tried[r].margin))
@@ -54,16 +55,19 @@ def improved(
     return route, tuple(near[:2])
 
 
-def _changes(route: Route, opened: Opened, walls: Walls) -> Iterator[Route]:
-    """Routes that differ from `route` in one part."""
+def _changes(route: Route, opened: Opened, walls: Walls, *, trained: bool) -> Iterator[Route]:
+    """Routes that differ from `route` in one part; with stand-ins that are `trained`, or without."""
     for patches in _smooth(route, opened, walls):
         yield replace(route, patches=(*route.patches, *patches))
     for number, patch in enumerate(route.patches):
         before, after = route.patches[:number], route.patches[number + 1 :]
         path = str(getattr(patch, "path", ""))
-        for other in (*walls.cheap(path), *(found.patch for found in walls.learnt(path))):
+        learnt = walls.learnt(path) if trained else []
+        for other in (*walls.cheap(path), *(found.patch for found in learnt)):
             if other != patch:
                 yield replace(route, patches=(*before, other, *after))
+    if walls.lean:
+        return
     if not route.sigma:
         reach = _reach(walls.case)
         for share in REACH:

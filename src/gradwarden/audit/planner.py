@@ -73,7 +73,7 @@ def adapt(
     some = _answered(model, x, seed)[: budget.diagnosed]
     case = Case(model=model, x=x[some], y=y[some], threat=threat, seed=seed)
     random = draws_by_itself(model, x[some], seed)
-    walls = Walls(case, use_declared, random)
+    walls = Walls(case, use_declared, random, budget.lean)
     probe = Probe(model=model, x=x[rows], y=y[rows], threat=threat, seed=seed, random=random)
     opened = walls.open(probe)
     route = opened.route

@@ -29,6 +29,7 @@ ROUNDS = 12  # patches at most; a model with more walls than that stays unresolv
 ALIKE = 0.5  # share of a module's changes that a stand-in foresees, to be believed as it is
 NONE = Score(-1, float("-inf"))
 ENOUGH = 0.9  # share of the probed samples with which no further stand-in is looked for
+OPENS = 0.5  # ... where cost counts for more
 
 
 def checks() -> tuple[Check, ...]:
@@ -56,6 +57,7 @@ class Walls:
     case: Case
     use_declared: bool
     random: bool  # the model draws by itself
+    lean: bool = False  # no stand-in is trained where another opens the model
     made: dict[str, list[StandIn]] = field(default_factory=dict)
 
     def open(self, probe: Probe) -> Opened:
@@ -110,7 +112,8 @@ class Walls:
         path = wall.module
         while path is not None:
             scored = self._scored(self.cheap(path), path, route, probe)
-            if max(scored.values(), default=NONE).fell < ENOUGH * len(probe.x):
+            enough = OPENS if self.lean else ENOUGH
+            if max(scored.values(), default=NONE).fell < enough * len(probe.x):
                 scored |= self._scored(self._sound(path, route, probe), path, route, probe)
             if scored:
                 return max(scored, key=lambda patch: scored[patch])

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from gradwarden.compare.executor import Progress
-
-PAGE, RECORD, STORE = "index.html", "results.json", "runs"
+PAGE, RECORD, TEXT, STORE = "index.html", "results.json", "report.md", "runs"
 
 
 def compare(
@@ -21,12 +18,28 @@ def compare(
             "lstm-text and digits-cnn."
         ),
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every task of ours, under an hour on two cores."),
+    ] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Every task at full size, LunarLander too: eight hours.")
+    ] = False,
+    between: Annotated[
+        str,
+        typer.Option(
+            help="Two contenders, A,B: clipping, masking, adversarial-training, "
+            "randomised-smoothing, lower-learning-rate, warm-up, weight-decay, layer-norm, nothing, "
+            "or a clipping rule or a mask by name."
+        ),
+    ] = "clipping,masking",
     out: Annotated[Path, typer.Option(help="Folder for the page, the record and the runs.")] = Path(
         "report"
     ),
     seeds: Annotated[int, typer.Option(help="Seeds of each training arm, at least 2.")] = 5,
     budget: Annotated[
-        float | None, typer.Option(help="Minutes, about, for named tasks. Default: 5.")
+        float | None,
+        typer.Option(help="Minutes at most, about. Default: 5 for named tasks, 57 with --all."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep finished runs of that folder, do the rest.")
@@ -37,7 +50,7 @@ def compare(
 ) -> None:
     """Compare gradient clipping with gradient masking on real runs, and write the page.
 
-    Trains and attacks small models on this machine (about two minutes on two cores), tests each
+    Trains and attacks small models on this machine (two to five minutes on two cores), tests each
     claim, and writes index.html and results.json. On a task of your own the page says whether to
     clip, with which threshold, whether the model can be attacked and what helps; `gradwarden
     new-task` writes the skeleton of one.
@@ -52,10 +65,15 @@ def compare(
 
         gradwarden compare my_task.py:task
 
+        gradwarden compare --all --out all
+
+        gradwarden compare gpt-text --between clipping,warm-up
+
         gradwarden compare --resume
     """
     from rich.console import Console
 
+    from gradwarden.cli.bar import Bar
     from gradwarden.cli.named import named
     from gradwarden.compare.comparison import command_of, run
     from gradwarden.core.errors import BadInput, StoreError
@@ -64,75 +82,31 @@ def compare(
 
     if resume and force:
         raise BadInput("--resume keeps the stored runs and --force deletes them: give one of them")
-    found = [name for name in (PAGE, RECORD) if (out / name).exists()]
+    found = [name for name in (PAGE, RECORD, TEXT) if (out / name).exists()]
     if found and not (resume or force):
         raise StoreError(
             f"{out} holds the {found[0]} of another run: --resume goes on from its runs, --force "
             "replaces them, --out names another folder"
         )
     console, notes = Console(), Console(stderr=True)
-    with _Bar(notes) as bar:
+    with Bar(notes) as bar:
         record = run(
             [named(task) if ":" in task else task for task in tasks or ()],
             store=out / STORE,
+            between=between,
+            every=every,
+            long=long,
             seeds=seeds,
             minutes=budget,
             resume=resume,
             force=force,
             on_progress=bar.show,
             on_note=bar.note,
-            command=command_of(tasks, seeds, budget),
+            command=command_of(tasks, seeds, budget, between, every=every, long=long),
         )
-    write(record, out / RECORD)
-    write(record, out / PAGE)
+    for name in (RECORD, PAGE, TEXT):
+        write(record, out / name)
     console.print(render(record))
     console.print(
         f"The page: [bold]{(out / PAGE).resolve()}[/bold]", highlight=False, soft_wrap=True
     )
-
-
-class _Bar:
-    """A progress bar whose remaining time comes from what the finished runs cost."""
-
-    def __init__(self, console: object) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        assert isinstance(console, Console)
-        self._bar = RichProgress(
-            TextColumn("{task.fields[left]:>14}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs,"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[latest]}"),
-            console=console,
-        )
-        self._task = self._bar.add_task("", total=None, left="starting", latest="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def note(self, sentence: str) -> None:
-        self._bar.console.print(sentence, highlight=False)
-
-    def show(self, progress: Progress) -> None:
-        self._bar.update(
-            self._task,
-            total=progress.total,
-            completed=progress.done,
-            left=_left(progress.seconds_left),
-            latest=progress.latest,
-        )
-
-
-def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return "measuring"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} left"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -13,25 +13,24 @@ from gradwarden.attack.gradient import gradient_status
 from gradwarden.attack.ledger import run_cascade
 from gradwarden.attack.noise import Noise
 from gradwarden.attack.pgd import PGD
-from gradwarden.audit.budgets import BUDGETS, NAIVE
-from gradwarden.audit.planner import Adapted, adapt
-from gradwarden.audit.radii import resized
-from gradwarden.clip.attach import attach
-from gradwarden.clip.rule import Rule
+from gradwarden.audit.budgets import NAIVE
+from gradwarden.compare.attackers import ADAPTIVE, CURVE_IMAGES, Met, curve, met, right, sizes
+from gradwarden.compare.contenders.contender import Treatment
 from gradwarden.compare.job import written_in
 from gradwarden.compare.results import Defended, as_result, both
-from gradwarden.core.ledger_record import Ledger
+from gradwarden.compare.treated import treated
 from gradwarden.core.pictures import png
+from gradwarden.core.protocols import Attack
 from gradwarden.core.threat import Threat
-from gradwarden.harden.adversarial_training import AdversarialTraining
+from gradwarden.harden.training import Batches
 from gradwarden.mask.distillation import Distillation
+from gradwarden.tasks.loader import Loader
 from gradwarden.tasks.nets import weights
 from gradwarden.tasks.task import ACCURACY, SecurityTask, logits_of
 
-ADAPTIVE = (PGD(restarts=2), PGD(restarts=2, loss="margin"))
-FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the task's radius, on the curve
-CURVE_IMAGES = 100
+EPISODE = PGD(steps=10, step_size=0.3)  # met at every step of an episode
 PICTURES = 4
+CHECKED = 5  # steps between two looks at the accuracy that training ends at
 
 
 class Mask(Protocol):
@@ -40,19 +39,35 @@ class Mask(Protocol):
     def defend(self, model: nn.Module) -> nn.Module: ...
 
 
-Defence = Mask | Distillation | AdversarialTraining
+class Training(Protocol):
+    """A defence that is a way of training, given the optimizer."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    def fit(
+        self, model: nn.Module, loader: Batches, optimizer: torch.optim.Optimizer, *, seed: int
+    ) -> nn.Module: ...
+
+
+Defence = Mask | Distillation | Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefenceJob:
-    """`name` is how the page calls the defence; every net starts from the same weights."""
+    """`name` is how the page calls the defence; every net starts from the same weights.
+
+    The net is trained by those of `defences` that train, one after another, or as it is, and the
+    others are put before it, the first one next to it.
+    """
 
     of: SecurityTask
     name: str
     purpose: str
-    defence: Defence | None
+    defences: tuple[Defence, ...] = ()
     seed: int
-    rule: Rule[Any] | None = None  # clips the training of the net
+    treatments: tuple[Treatment, ...] = ()  # of the net's training
+    until: float | None = None  # accuracy on the validation split at which training ends
     expected: float = 20.0
 
     @property
@@ -69,16 +84,18 @@ class DefenceJob:
             "data": self.of.data,
             "name": self.name,
             "purpose": self.purpose,
-            "defence": repr(self.defence),
-            "rule": "" if self.rule is None else repr(self.rule),
-            "attacks": [repr(a) for a in (*NAIVE, *ADAPTIVE)],
+            "defences": [repr(defence) for defence in self.defences],
+            "treatments": [repr(treatment) for treatment in self.treatments],
+            "until": self.until,
+            "attacks": [repr(a) for a in (*NAIVE, *ADAPTIVE, EPISODE)],
             "radii": list(_radii(self.of.threat)),
             **written_in(self.of),
         }
 
     def roots(self) -> tuple[str, ...]:
-        used = (self.of, self.defence, self.rule)
-        return (__name__, *(type(part).__module__ for part in used if part is not None))
+        rules = [one.rule for one in self.treatments if one.rule is not None]
+        used = (self.of, *self.defences, *self.treatments, *rules)
+        return (__name__, *(type(part).__module__ for part in used))
 
     def run(self) -> dict[str, Any]:
         with weights(self.seed, self.task):  # a user's net may draw, in making and in dropout
@@ -86,18 +103,10 @@ class DefenceJob:
         x, y = self.of.held_out()
         threat = self.of.threat_on(model)
         status = gradient_status(model, x, y, threat)
-        adapted = adapt(model, x, y, threat, seed=self.seed, budget=BUDGETS["quick"])
-        # Averages cost nine times as much: what they add is for the audit to find.
-        adapted = adapted._replace(route=replace(adapted.route, sigma=0.0, double=False))
-        noise, fgsm, pgd = (
-            run_cascade(model, x, y, threat, [attack], seed=self.seed)[0]
-            for attack in (Noise(), *NAIVE)
-        )
-        strong = [adapted.wrap(attack) for attack in ADAPTIVE]
-        ledger, x_adv = run_cascade(model, x, y, threat, strong, seed=self.seed)
-        naive = both(_right(fgsm), _right(pgd))
+        noise, _ = run_cascade(model, x, y, threat, [Noise()], seed=self.seed)
+        found = met(model, x, y, threat, seed=self.seed)
         radii = _radii(threat)
-        curves = list(self._curves(model, x, y, threat, adapted)) if radii else []
+        curves = list(curve(model, x, y, threat, found, seed=self.seed)) if radii else []
         return as_result(
             Defended(
                 defence=self.name,
@@ -109,62 +118,83 @@ class DefenceJob:
                     "zero": status.share_zero,
                     "nonzero": status.share_nonzero,
                 },
-                clean="".join("1" if right else "0" for right in ledger.clean),
-                noise=_right(noise),
-                fgsm=_right(fgsm),
-                pgd=_right(pgd),
-                adaptive=both(naive, _right(ledger)),
-                findings=tuple(f"{f.module or 'model'}: {f.check}" for f in adapted.findings),
-                patches=tuple(repr(patch) for patch in adapted.patches),
+                clean="".join("1" if fine else "0" for fine in found.all.clean),
+                noise=right(noise),
+                fgsm=found.fgsm,
+                pgd=found.pgd,
+                adaptive=found.adaptive,
+                findings=tuple(f"{f.module or 'model'}: {f.check}" for f in found.adapted.findings),
+                patches=tuple(repr(patch) for patch in found.adapted.patches),
                 radii=radii,
                 naive_curve=tuple(naive for naive, _ in curves),
                 adaptive_curve=tuple(adaptive for _, adaptive in curves),
                 curve_images=min(CURVE_IMAGES, len(y)),
-                forwards=sum(found.forwards for found in (noise, fgsm, pgd, ledger)),
-                backwards=sum(found.backwards for found in (noise, fgsm, pgd, ledger)),
-                pictures=tuple(_pictures(model, x, y, x_adv, threat, naive, ledger)),
-                metrics=self._metrics(model, x_adv, y, threat),
+                forwards=noise.forwards + found.all.forwards,
+                backwards=found.all.backwards,
+                pictures=tuple(_pictures(model, x, y, threat, found)),
+                metrics=self._metrics(model, found.x_adv, y, threat, found.adapted.wrap(EPISODE)),
+                validation=self._accuracy(model),
             )
         )
 
     def _trained(self) -> nn.Module:
-        model, loader = self.of.model(self.seed), self.of.loader(self.seed)
-        if isinstance(self.defence, Distillation):
-            make = lambda parameters: torch.optim.Adam(parameters, self.of.rate)
-            return self.defence.fit(model, loader, make)
-        optimizer = self.of.optimizer(model)
-        guard = None if self.rule is None else attach(optimizer, self.rule, model=model)
-        if isinstance(self.defence, AdversarialTraining):
-            self.defence.fit(model, loader, optimizer, seed=self.seed)
-        else:
-            for _ in range(self.of.epochs):
-                for x, y in loader:
-                    optimizer.zero_grad()
-                    nn.functional.cross_entropy(model(x), y).backward()
-                    optimizer.step()
-        if guard is not None:
-            guard.detach()
-        if self.defence is None or isinstance(self.defence, AdversarialTraining):
-            return model
-        return self.defence.defend(model.eval())
+        model = self.of.model(self.seed)
+        for treatment in self.treatments:
+            model = treatment.applied(model)
+        trainings = [d for d in self.defences if not hasattr(d, "defend")]
+        for training in trainings:
+            model = self._fitted(model, training)
+        if not trainings:
+            model = self._fitted(model, None)
+        for defence in self.defences:
+            if hasattr(defence, "defend"):
+                model = defence.defend(model.eval())
+        return model
 
-    def _curves(
-        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, adapted: Adapted
-    ) -> Iterator[tuple[float, float]]:
-        """Accuracy of the first samples at each radius under the naive and under all attacks."""
-        x, y = x[:CURVE_IMAGES], y[:CURVE_IMAGES]
-        strong = [adapted.wrap(attack) for attack in ADAPTIVE]
-        for sized in _sized(threat):
-            naive = _right(run_cascade(model, x, y, sized, NAIVE, seed=self.seed)[0])
-            adaptive = _right(run_cascade(model, x, y, sized, strong, seed=self.seed)[0])
-            yield naive.count("1") / len(y), both(naive, adaptive).count("1") / len(y)
+    def _fitted(self, model: nn.Module, training: Distillation | Training | None) -> nn.Module:
+        loader = self.of.loader(self.seed)
+        epochs = self.of.epochs if training is None else training.epochs
+        with ExitStack() as stack:
+
+            def on(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+                if self.treatments and epochs:
+                    steps = epochs * len(loader)
+                    stack.enter_context(treated(optimizer, self.treatments, steps=steps))
+                return optimizer
+
+            if isinstance(training, Distillation):
+                return training.fit(model, loader, lambda p: on(torch.optim.Adam(p, self.of.rate)))
+            optimizer = on(self.of.optimizer(model))
+            if training is not None:
+                return training.fit(model, loader, optimizer, seed=self.seed)
+            self._plain(model, loader, optimizer)
+        return model
+
+    def _plain(self, model: nn.Module, loader: Loader, optimizer: torch.optim.Optimizer) -> None:
+        """As many epochs as the task says, or until it is as accurate as it shall be."""
+        for _ in range(self.of.epochs):
+            for step, (x, y) in enumerate(loader):
+                if self.until is not None and not step % CHECKED and self._reached(model):
+                    return
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+
+    def _reached(self, model: nn.Module) -> bool:
+        return self.until is not None and self._accuracy(model) >= self.until
+
+    def _accuracy(self, model: nn.Module) -> float:
+        """On the validation split, the largest logit deciding."""
+        x, y = self.of.split("validation")
+        return float((logits_of(model, x).argmax(1) == y).double().mean())
 
     def _metrics(
-        self, model: nn.Module, x_adv: Tensor, y: Tensor, threat: Threat
+        self, model: nn.Module, x_adv: Tensor, y: Tensor, threat: Threat, attack: Attack
     ) -> dict[str, dict[str, float]]:
         """On the test split, and with x_adv [N, ...] in place of the samples that are attacked.
 
-        Samples of a label that nobody attacks stay as they are.
+        Samples of a label that nobody attacks stay as they are; `attack` is for figures of whole
+        episodes.
         """
         if self.of.metrics == (ACCURACY,):  # it follows from the samples one by one
             return {}
@@ -174,37 +204,22 @@ class DefenceJob:
         logits = logits_of(model, torch.cat([x_adv, test.x[spared]]))
         return {
             "clean": self.of.scores(model, "test"),
-            "adaptive": self.of.judge(logits, labels, threat),
+            "adaptive": self.of.judge(logits, labels, threat) | self.of.under(model, attack),
         }
 
 
-def _sized(threat: Threat) -> list[Threat]:
-    """`threat` at the radii of the curve; none where the ball has no size of its own."""
-    found = [resized(threat, factor) for factor in FACTORS]
-    return [sized for sized in found if sized is not None]
-
-
 def _radii(threat: Threat) -> tuple[float, ...]:
-    return tuple(sized.ball.radius for sized in _sized(threat))
-
-
-def _right(ledger: Ledger) -> str:
-    return "".join("1" if broken is None else "0" for broken in ledger.broken)
+    return tuple(sized.ball.radius for sized in sizes(threat))
 
 
 def _pictures(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    x_adv: Tensor,
-    threat: Threat,
-    naive: str,
-    ledger: Ledger,
+    model: nn.Module, x: Tensor, y: Tensor, threat: Threat, found: Met
 ) -> list[dict[str, Any]]:
     """Images that fell to the adaptive attack; those that the naive ones had missed come first."""
     if not _shows(x, threat):
         return []
-    fell = [i for i, b in enumerate(ledger.broken) if b is not None and ledger.clean[i]]
+    naive, x_adv = both(found.fgsm, found.pgd), found.x_adv
+    fell = [i for i, stands in enumerate(found.adaptive) if stands == "0" and found.all.clean[i]]
     fell.sort(key=lambda i: naive[i] == "0")
     chosen = fell[:PICTURES]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Runs jobs on two persistent worker processes with one thread each, longest job first."""
+"""Runs jobs on two persistent worker processes with one thread each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from gradwarden.compare.clock import Clock, Group, OnProgress, group
 from gradwarden.compare.job import Job
 from gradwarden.core.errors import GradwardenError
 
@@ -25,15 +25,18 @@ class RunFailed(GradwardenError, RuntimeError):
     """A run raised or its process died; the finished ones are kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    done: int
-    total: int
-    seconds_left: float | None  # None until a first run has finished
-    latest: str  # the arm that finished last, "" before
+class Shared(Protocol):
+    """What several processes agree on, so that none does the work of another."""
+
+    def claim(self, job: Job) -> bool:
+        """Whether this process may run it: no other one is at it."""
+        ...
+
+    def found(self, job: Job) -> float | None:
+        """Seconds of the run, where another process has finished it; asked of a claimed job."""
+        ...
 
 
-OnProgress = Callable[[Progress], None]
 OnResult = Callable[[Job, float, dict[str, Any]], None]
 
 
@@ -41,27 +44,34 @@ def execute(
     jobs: Sequence[Job],
     on_result: OnResult,
     on_progress: OnProgress | None = None,
+    clock: Clock | None = None,
+    shared: Shared | None = None,
     *,
     workers: int = WORKERS,
 ) -> None:
     """Runs `jobs`; `on_result(job, seconds, result)` is called in this process as each finishes.
 
-    Raises RunFailed, after which nothing further is started. An interrupt stops the workers too.
+    `clock`, where given, expects them already. With `shared`, jobs that others are at come last,
+    and are waited for. Raises RunFailed, after which nothing further is started. An interrupt stops
+    the workers too.
     """
-    clock = Clock(jobs, workers)
+    if clock is None:
+        clock = Clock(workers)
+        clock.expect(jobs)
     tell = on_progress or (lambda _: None)
     tell(clock.progress())
     if not jobs:
         return
-    ahead = sorted(jobs, key=lambda job: -job.expected)
+    ahead = _ordered(jobs, clock)
     with _pool(min(workers, len(jobs))) as pool:
         running: dict[Future[tuple[float, dict[str, Any]]], Job] = {}
         while ahead or running:
-            while ahead and len(running) < workers:
-                running[_submit(pool, ahead[0])] = ahead[0]
-                clock.start(ahead.pop(0))
-            finished, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
-            for future in finished:
+            while len(running) < workers and (free := _next(ahead, clock, shared)) is not None:
+                running[_submit(pool, free)] = free
+                clock.start(free)
+            if not running and ahead:
+                time.sleep(TICK)  # others are at them all
+            for future in wait(running, timeout=TICK, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 seconds, result = _result(future, job)
                 on_result(job, seconds, result)
@@ -69,52 +79,29 @@ def execute(
             tell(clock.progress())
 
 
-class Clock:
-    """Remaining time from what finished runs cost beside what was expected of them."""
+def _ordered(jobs: Sequence[Job], clock: Clock) -> list[Job]:
+    """Longest first; before them one of each group whose true cost is not known yet."""
+    known: set[Group] = set()
+    first: list[Job] = []
+    rest: list[Job] = []
+    for job in sorted(jobs, key=lambda job: -job.expected):
+        new = not clock.measured(job) and group(job) not in known
+        (first if new else rest).append(job)
+        known.add(group(job))
+    return first + rest
 
-    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
-        self._left = list(jobs)
-        self._total, self._workers = len(jobs), workers
-        self._spent: dict[str, float] = {}  # by kind of job, seconds measured
-        self._expected: dict[str, float] = {}  # by kind of job, seconds expected of the same jobs
-        self._started: dict[Job, float] = {}
-        self._latest = ""
 
-    def start(self, job: Job) -> None:
-        self._started[job] = time.monotonic()
-
-    def finish(self, job: Job, seconds: float) -> None:
-        kind = type(job).__name__
-        self._spent[kind] = self._spent.get(kind, 0.0) + seconds
-        self._expected[kind] = self._expected.get(kind, 0.0) + job.expected
-        self._left.remove(job)
-        self._started.pop(job, None)
-        self._latest = f"{job.task}: {job.arm}, seed {job.seed}"
-
-    def progress(self) -> Progress:
-        done = self._total - len(self._left)
-        return Progress(
-            done=done, total=self._total, seconds_left=self._seconds_left(), latest=self._latest
-        )
-
-    def _seconds_left(self) -> float | None:
-        if not self._left:
-            return 0.0
-        if not self._spent:
-            return None
-        now = time.monotonic()
-        each = [
-            max(0.0, job.expected * self._scale(job) - (now - self._started.get(job, now)))
-            for job in self._left
-        ]
-        # The work is shared, but the last long job is not.
-        return max(sum(each) / self._workers, max(each))
-
-    def _scale(self, job: Job) -> float:
-        kind = type(job).__name__
-        if kind in self._spent:
-            return self._spent[kind] / self._expected[kind]
-        return sum(self._spent.values()) / sum(self._expected.values())
+def _next(ahead: list[Job], clock: Clock, shared: Shared | None) -> Job | None:
+    """Takes the first that nobody is at off `ahead`, with those before it that others finished."""
+    for job in tuple(ahead):
+        if shared is not None and not shared.claim(job):
+            continue
+        ahead.remove(job)
+        seconds = None if shared is None else shared.found(job)
+        if seconds is None:
+            return job
+        clock.finish(job, seconds)
+    return None
 
 
 @contextmanager

@@ -32,7 +32,9 @@ def figures(results: Results, picks: Picks) -> tuple[Figure, ...]:
 
 def gallery(results: Results) -> tuple[Gallery, ...]:
     """Images beside what the adaptive attack made of them, one row a defence."""
-    runs = [run for run in results.defended if run.pictures]
+    shown = [run for run in results.defended if run.pictures]
+    first = min((run.seed for run in shown), default=0)
+    runs = [run for run in shown if run.seed == first]
     if not runs:
         return ()
     rows = tuple(tuple(_pairs(run)) for run in runs)
@@ -92,20 +94,22 @@ def _rates(key: tuple[str, str], ladder: Ladder, words: Words) -> Figure:
 
 
 def _explosion(ladder: Ladder, picks: Picks) -> Figure:
-    """Norms over the steps at the lowest rate at which the first seed diverges without clipping."""
+    """Norms over the steps at the lowest rate at which the first seed of the base diverges."""
     seed = ladder.seeds[0]
-    bare = [r for r in ladder.of("", ladder.rates("", picks.clip)) if r.seed == seed]
+    rates = ladder.rates(picks.base, picks.clip)
+    bare = [r for r in ladder.of(picks.base, rates) if r.seed == seed]
     lost = sorted((r for r in bare if r.diverged), key=lambda r: r.rate)
     rate = lost[0].rate if lost else max(r.rate for r in bare)
     series = []
-    for run in sorted(ladder.of("", [rate]) + ladder.of(picks.clip, [rate]), key=lambda r: r.rule):
+    pair = ladder.of(picks.base, [rate]) + ladder.of(picks.clip, [rate])
+    for run in sorted(pair, key=lambda r: r.rule):
         if run.seed == seed:
             name = run.rule or NONE
             series.append(_steps(f"norm, {name}", run.norms, name))
             if run.thresholds:
                 series.append(_steps(f"threshold, {name}", run.thresholds, name, dashed=True))
     for run in ladder.runs:
-        if run.rule not in ("", picks.clip) and run.rate == rate and run.seed == seed:
+        if run.rule not in (picks.base, picks.clip) and run.rate == rate and run.seed == seed:
             finite = [t if math.isfinite(t) else None for t in run.thresholds]
             shown = [(n, t) for n, t in enumerate(finite, 1) if t is not None]
             if shown:
@@ -128,8 +132,9 @@ def _explosion(ladder: Ladder, picks: Picks) -> Figure:
         series=tuple(series),
         log_y=True,
         says=(
-            "The same weights and batches with and without clipping, at the lowest rate at which "
-            "this seed diverges without it. Dashed: thresholds, where finite."
+            f"The same weights and batches with {picks.clip} and {picks.against}, at the lowest rate "
+            f"at which this seed diverges {picks.against}, or the highest one. Dashed: thresholds, "
+            "where finite."
         ),
         command=TRAIN,
     )
@@ -206,18 +211,18 @@ def _radius(runs: Sequence[Defended], words: Words) -> list[Figure]:
     if not sized:
         return []
     series = []
-    for run in sized:
-        clean = run.clean[: run.curve_images].count("1") / run.curve_images
-        name = run.defence or "no defence"
-        x = (0.0, *run.radii)
-        for kind, curve in (("naive", run.naive_curve), ("adaptive", run.adaptive_curve)):
+    for defence in dict.fromkeys(run.defence for run in sized):
+        nets = [run for run in sized if run.defence == defence]
+        clean = [n.clean[: n.curve_images].count("1") / n.curve_images for n in nets]
+        for kind in ("naive", "adaptive"):
+            curves = [(c, *getattr(n, f"{kind}_curve")) for c, n in zip(clean, nets, strict=True)]
             series.append(
                 Series(
-                    name=f"{name}, {kind}",
-                    x=x,
-                    y=(clean, *curve),
+                    name=f"{defence or 'no defence'}, {kind}",
+                    x=(0.0, *nets[0].radii),
+                    y=tuple(sum(some) / len(nets) for some in zip(*curves, strict=True)),
                     dashed=kind == "naive",
-                    group=name,
+                    group=defence or "no defence",
                 )
             )
     figure = Figure(
@@ -228,7 +233,8 @@ def _radius(runs: Sequence[Defended], words: Words) -> list[Figure]:
         series=tuple(series),
         percent_y=True,
         says=(
-            f"First {sized[0].curve_images} held-out {words.sample}s. Dashed: FGSM and PGD with the "
+            f"First {sized[0].curve_images} held-out {words.sample}s, the mean over all nets. "
+            "Dashed: FGSM and PGD with the "
             "defence's own gradient; solid: the adaptive attack too. Where the two part, the "
             "robustness was only apparent."
         ),

@@ -22,7 +22,7 @@ class Rung:
     """The largest stable rate of one arm with one seed."""
 
     rate: float
-    effective: float  # rate times the mean coefficient of its steps
+    effective: float  # of its steps: rate times the mean coefficient
     bound: str  # "at least": the ladder ends here; "at most": not even the lowest rate is stable
 
 
@@ -46,6 +46,22 @@ class Ladder:
         """Rates that every one of `rules` was run at."""
         each = [{r.rate for r in self.runs if r.rule == rule} for rule in rules]
         return sorted(set.intersection(*each)) if each else []
+
+    def between(self, *rules: str) -> Ladder:
+        """The runs of `rules` alone, at the seeds and rates that they share, so that all are paired.
+
+        Seeds come first: a rate that not all of them were run at is left out.
+        """
+        mine = [r for r in self.runs if r.rule in rules]
+        each = [{r.seed for r in mine if r.rule == rule} for rule in rules]
+        seeds = set.intersection(*each)
+        full = {
+            rate
+            for rate in {r.rate for r in mine}
+            if all({r.seed for r in self.of(rule, [rate])} >= seeds for rule in rules)
+        }
+        kept = tuple(r for r in mine if r.seed in seeds and r.rate in full)
+        return Ladder(kept, self.best, self.higher)
 
     def step(self, *rules: str) -> float:
         """The widest gap between neighbouring rates, as a log ratio: what the ladder can tell."""
@@ -71,15 +87,18 @@ class Ladder:
         stable = [r for r in mine if self.stable(r)]
         if not stable:
             low = mine[0]
-            return Rung(rate=low.rate, effective=low.rate * low.coefficient, bound="at most")
+            return Rung(rate=low.rate, effective=low.effective, bound="at most")
         top = stable[-1]
         bound = "at least" if top.rate == rates[-1] else ""
-        return Rung(rate=top.rate, effective=top.rate * top.coefficient, bound=bound)
+        return Rung(rate=top.rate, effective=top.effective, bound=bound)
 
     def chosen(self, rule: str) -> float | None:
-        """The rate with the best mean validation figure over the seeds; None if all diverged."""
-        means = {}
-        for rate in self.rates(rule):
+        """The rate with the best mean validation figure over the seeds; None if all diverged.
+
+        Of the rates that every seed of `rule` was run at.
+        """
+        own, means = self.between(rule), {}
+        for rate in own.rates(rule):
             runs = self.of(rule, [rate])
             if not any(r.diverged or r.validation is None for r in runs):
                 means[rate] = sum(r.validation or 0.0 for r in runs) / len(runs)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gradwarden.attack.pgd import PGD
 from gradwarden.clip.rules.max_norm import MaxNorm
 from gradwarden.clip.rules.quantile import Quantile
 from gradwarden.clip.rules.zscore import ZScore
-from gradwarden.compare.defence import DefenceJob
+from gradwarden.compare.contenders.clipping import Clipping
+from gradwarden.compare.defence import Defence, DefenceJob
 from gradwarden.compare.growth import GrowthJob
 from gradwarden.compare.job import Job
 from gradwarden.compare.picks import QUICK
@@ -22,9 +24,9 @@ from gradwarden.tasks.lstm_text import LSTMText
 
 TASKS = (LSTMText.name, DigitsCNN.name)
 SGD_RATES = (8.0, 11.0, 16.0, 23.0, 32.0, 45.0)
-ADAMW_RATES = (0.003, 0.03, 0.3)
+ADAMW_RATES = (0.03, 0.3)
 RELU_RATES = (0.5, 2.0)
-PICK = MaxNorm(0.25)
+PICK = (Clipping(rule=MaxNorm(0.25)),)
 
 
 def jobs(tasks: Sequence[str], seeds: Sequence[int]) -> list[Job]:
@@ -40,17 +42,18 @@ def jobs(tasks: Sequence[str], seeds: Sequence[int]) -> list[Job]:
 def _text(seed: int) -> Iterator[Job]:
     lstm, relu = LSTMText(), LSTMText(cell="relu-rnn")
     for rate in SGD_RATES:
-        for rule in (None, PICK):
-            yield TrainingJob(of=lstm, optimizer="SGD", rate=rate, rule=rule, seed=seed)
-    for rate in SGD_RATES[1::2]:  # half of the ladder, its end included
+        for arm in ((), PICK):
+            yield TrainingJob(of=lstm, optimizer="SGD", rate=rate, treatments=arm, seed=seed)
+    for rate in SGD_RATES[3::2]:  # where runs without clipping are lost, the ladder's end included
         for other in (Quantile(), ZScore()):
-            yield TrainingJob(of=lstm, optimizer="SGD", rate=rate, rule=other, seed=seed)
+            arm = (Clipping(rule=other),)
+            yield TrainingJob(of=lstm, optimizer="SGD", rate=rate, treatments=arm, seed=seed)
     for rate in ADAMW_RATES:
-        for rule in (None, PICK):
-            yield TrainingJob(of=lstm, optimizer="AdamW", rate=rate, rule=rule, seed=seed)
+        for arm in ((), PICK):
+            yield TrainingJob(of=lstm, optimizer="AdamW", rate=rate, treatments=arm, seed=seed)
     for rate in RELU_RATES:
-        for rule in (None, PICK):
-            yield TrainingJob(of=relu, optimizer="SGD", rate=rate, rule=rule, seed=seed)
+        for arm in ((), PICK):
+            yield TrainingJob(of=relu, optimizer="SGD", rate=rate, treatments=arm, seed=seed)
     yield GrowthJob(of=lstm, along="length", steps=0, rate=0.0, seed=seed)
     yield GrowthJob(of=lstm, along="length", steps=20, rate=23.0, seed=seed)
     for along in ("length", "depth"):
@@ -64,37 +67,16 @@ def _digits(seed: int) -> list[Job]:
     training = AdversarialTraining(
         threat=task.threat, attack=PGD(steps=5, step_size=0.5), epochs=task.epochs
     )
-    return [
-        DefenceJob(of=task, name="", purpose="none", defence=None, seed=seed, expected=10.0),
-        DefenceJob(
-            of=task, name=bits, purpose="mask", defence=BitDepth(bits=3), seed=seed, expected=15.0
-        ),
-        DefenceJob(
-            of=task, name=jpeg, purpose="mask", defence=JPEG(quality=50), seed=seed, expected=35.0
-        ),
-        DefenceJob(
-            of=task,
-            name=distilled,
-            purpose="mask",
-            defence=Distillation(temperature=20.0, epochs=task.epochs),
-            seed=seed,
-            expected=20.0,
-        ),
-        DefenceJob(
-            of=task,
-            name=QUICK.harden,
-            purpose="harden",
-            defence=training,
-            seed=seed,
-            expected=35.0,
-        ),
-        DefenceJob(
-            of=task,
-            name=f"{QUICK.clip} + {bits}",
-            purpose="both",
-            defence=BitDepth(bits=3),
-            rule=PICK,
-            seed=seed,
-            expected=15.0,
-        ),
+    arms: list[tuple[str, str, tuple[Defence, ...], float]] = [
+        ("", "none", (), 10.0),
+        (bits, "mask", (BitDepth(bits=3),), 15.0),
+        (jpeg, "mask", (JPEG(quality=50),), 35.0),
+        (distilled, "mask", (Distillation(temperature=20.0, epochs=task.epochs),), 20.0),
+        (QUICK.harden, "harden", (training,), 35.0),
     ]
+    made = [
+        DefenceJob(of=task, name=name, purpose=purpose, defences=each, seed=seed, expected=cost)
+        for name, purpose, each, cost in arms
+    ]
+    both = replace(made[1], name=f"{QUICK.clip} + {bits}", purpose="both", treatments=PICK)
+    return [*made, both]

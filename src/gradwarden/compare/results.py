@@ -18,7 +18,7 @@ class Trained:
 
     net: str  # "lstm" or "relu-rnn": runs of one net and optimizer stand on one ladder of rates
     optimizer: str  # "SGD" or "AdamW"
-    rule: str  # repr, "" without clipping
+    rule: str  # what it was treated with, for example the repr of a clipping rule; "" for nothing
     rate: float
     seed: int
     steps: int  # planned
@@ -30,6 +30,7 @@ class Trained:
     nonfinite_step: int | None  # the first step with a non-finite loss or gradient; the run ends
     validation: float | None  # bits per character; None where the weights give no finite figure
     test: float | None
+    share: float = 1.0  # mean over the steps: what warm-up or a lower rate make of the nominal one
 
     @property
     def diverged(self) -> bool:
@@ -43,6 +44,15 @@ class Trained:
     def coefficient(self) -> float:
         """Mean over the steps: what clipping makes of the rate."""
         return sum(self.coefficients) / len(self.coefficients) if self.coefficients else 1.0
+
+    @property
+    def effective(self) -> float:
+        """The rate at which the steps were really taken, on average.
+
+        AdamW divides the scale of the gradient out again: there clipping makes no step shorter.
+        """
+        scaled = 1.0 if self.optimizer == "AdamW" else self.coefficient
+        return self.rate * self.share * scaled
 
     @property
     def clipped(self) -> float:
@@ -73,8 +83,10 @@ class Grown:
 
     @property
     def slope(self) -> float:
-        """Least-squares slope of the log norm per time step or layer."""
+        """Least-squares slope of the log norm per time step or layer; 0 for one size or none."""
         n = len(self.sizes)
+        if n < 2:
+            return 0.0
         middle, level = sum(self.sizes) / n, sum(self.log_norms) / n
         spread = sum((s - middle) ** 2 for s in self.sizes)
         pairs = zip(self.sizes, self.log_norms, strict=True)
@@ -86,7 +98,7 @@ class Defended:
     """One model under attack. Strings of "0" and "1" say, image by image, whether it stays right."""
 
     defence: str  # repr, "" for none
-    purpose: str  # "none", "mask", "harden" or "both" (a mask over a model trained with clipping)
+    purpose: str  # "none", "mask", "harden", "both" (two contenders together) or "matched"
     seed: int
     radius: float
     gradient: dict[str, float]  # share of images whose own gradient is "none", "zero", "nonzero"
@@ -106,6 +118,7 @@ class Defended:
     pictures: tuple[dict[str, Any], ...]  # {"original", "adversarial", "label", "predicted"}
     # metrics of the task by attacker, "clean" and "adaptive"; none where accuracy is the only one
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    validation: float | None = None  # accuracy on the validation split, without an attacker
 
     @property
     def naive(self) -> str:

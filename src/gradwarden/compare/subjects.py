@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from importlib import import_module
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from gradwarden.compare.picks import SECURE, TRAIN
 from gradwarden.compare.training import OPTIMIZERS
 from gradwarden.core.errors import BadInput, GradwardenError, MissingData, MissingExtra
 from gradwarden.core.provenance import NAME
@@ -28,6 +29,7 @@ class Absent(NamedTuple):
 
     name: str
     field: str
+    purpose: str  # TRAIN or SECURE
     why: str
 
 
@@ -37,8 +39,39 @@ class Subjects(NamedTuple):
     absent: tuple[Absent, ...]
 
 
-def chosen(asked: Sequence[object]) -> Subjects:
-    """`asked` are names of our tasks, or tasks. Raises BadInput; an absent one raises where alone."""
+# The rows of the whole comparison, field by field; the last ones take longer than an hour.
+EVERY = (
+    "rnn-temporal-order",
+    "lstm-text",
+    "gpt-text",
+    "demand-forecast",
+    "motion-classify",
+    "cartpole-ppo",
+    "lane-keeping",
+    "traffic-signs",
+    "phishing",
+    "card-fraud",
+    "breast-cancer",
+    "thyroid",
+    "pneumonia",
+    "digits-cnn",
+    "fashion-cnn",
+)
+LONG = ("lunarlander-ppo",)
+
+
+def every_task(purposes: Collection[str], long: bool) -> Subjects:
+    """All of ours that are for one of `purposes`; where `long`, at full size."""
+    tasks = [named(name) for name in (*EVERY, *(LONG if long else ()))]
+    mine = [task for task in tasks if (TRAIN if _trains(task) else SECURE) in purposes]
+    return chosen([type(task).full() if long else task for task in mine], purposes)
+
+
+def chosen(asked: Sequence[object], purposes: Collection[str] = (TRAIN, SECURE)) -> Subjects:
+    """`asked` are names of our tasks, or tasks, all for one of `purposes`.
+
+    Raises BadInput; a task whose data are absent raises where no other is there.
+    """
     training: list[TrainingTask] = []
     security: list[SecurityTask] = []
     absent: list[Absent] = []
@@ -46,6 +79,11 @@ def chosen(asked: Sequence[object]) -> Subjects:
     for one in asked:
         task: Any = one if not isinstance(one, str) else named(one)
         trains = _trains(task)
+        if (TRAIN if trains else SECURE) not in purposes:
+            raise BadInput(
+                f"the task {task.name} is for {TRAIN if trains else SECURE}, and both contenders are "
+                f"for {min(purposes)}: name a task for that, or other contenders"
+            )
         taken = [t.name for group in (training, security, absent) for t in group]
         if task.name in taken:
             raise BadInput(f"two tasks are called {task.name!r}, expected different names")
@@ -55,7 +93,7 @@ def chosen(asked: Sequence[object]) -> Subjects:
                 with weights(0, task.name):
                     (_try_training if trains else _try_security)(task)
         except (MissingData, MissingExtra) as why:
-            absent.append(Absent(task.name, task.field, str(why)))
+            absent.append(Absent(task.name, task.field, TRAIN if trains else SECURE, str(why)))
             failed.append(why)
             continue
         (training if trains else security).append(task)

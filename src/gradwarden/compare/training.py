@@ -1,4 +1,4 @@
-"""One training run: a task, an optimizer, a rate, and a clipping rule or none."""
+"""One training run: a task, an optimizer, a rate, and what it is treated with."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gradwarden.clip.attach import Guard, attach
-from gradwarden.clip.rule import Rule
 from gradwarden.clip.rules.max_norm import MaxNorm
+from gradwarden.compare.contenders.contender import Treatment, label_of
 from gradwarden.compare.job import written_in
 from gradwarden.compare.results import Trained, as_result
+from gradwarden.compare.treated import mean_share, treated
 from gradwarden.core.errors import BadInput
 from gradwarden.tasks.nets import weights
 from gradwarden.tasks.task import TrainingTask
@@ -30,7 +29,7 @@ class TrainingJob:
     of: TrainingTask
     optimizer: str
     rate: float
-    rule: Rule[Any] | None
+    treatments: tuple[Treatment, ...] = ()
     seed: int
     expected: float = 0.6
 
@@ -43,8 +42,12 @@ class TrainingJob:
         return self.of.name
 
     @property
+    def label(self) -> str:
+        return label_of(self.treatments)
+
+    @property
     def arm(self) -> str:
-        return f"{self.of.net}, {self.optimizer} {self.rate:g}, {self.rule or 'no clipping'}"
+        return f"{self.of.net}, {self.optimizer} {self.rate:g}, {self.label or 'no clipping'}"
 
     def config(self) -> dict[str, Any]:
         return {
@@ -52,16 +55,14 @@ class TrainingJob:
             "data": self.of.data,
             "optimizer": self.optimizer,
             "rate": self.rate,
-            "rule": "" if self.rule is None else repr(self.rule),
+            "treatments": [repr(treatment) for treatment in self.treatments],
             **written_in(self.of),
         }
 
     def roots(self) -> tuple[str, ...]:
-        return (__name__, type(self.of).__module__, type(self.rule or MaxNorm).__module__)
-
-    def _warm(self, step: int) -> float:
-        """Share of the rate at `step`, which counts from 0."""
-        return min(1.0, (step + 1) / self.of.warmup) if self.of.warmup else 1.0
+        used = [type(one).__module__ for one in self.treatments]
+        rules = [type(one.rule or MaxNorm).__module__ for one in self.treatments]
+        return (__name__, type(self.of).__module__, *used, *rules)
 
     def run(self) -> dict[str, Any]:
         """Ends early at the first non-finite loss or gradient, which no step follows."""
@@ -70,56 +71,48 @@ class TrainingJob:
 
     def _run(self) -> dict[str, Any]:
         model = self.of.model(self.seed)
+        for treatment in self.treatments:
+            model = treatment.applied(model)
         optimizer = OPTIMIZERS[self.optimizer](model.parameters(), self.rate)
-        # An infinite bound measures and never clips, so both arms are measured by the same code.
-        guard = attach(optimizer, self.rule or MaxNorm(math.inf), model=model, on_nonfinite="skip")
-        series: list[tuple[float, float, float, float]] = []
+        series: list[tuple[float, ...]] = []
         broken: int | None = None
-        for step, batch in enumerate(islice(self.of.batches(self.seed, model), self.of.steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate * self._warm(step)
-            optimizer.zero_grad()
-            loss = self.of.loss(model, batch)
-            loss.backward()
-            optimizer.step()
-            seen = _seen(float(loss.detach()), guard)
-            if seen is None:
-                broken = step
-                break
-            series.append(seen)
-        guard.detach()
+        steps, warmup = self.of.steps, self.of.warmup
+        with treated(optimizer, self.treatments, steps=steps, warmup=warmup) as watched:
+            for step, batch in enumerate(islice(self.of.batches(self.seed, model), steps)):
+                optimizer.zero_grad()
+                loss = self.of.loss(model, batch)
+                loss.backward()
+                optimizer.step()
+                value, seen = float(loss.detach()), watched.last
+                if seen is None or not math.isfinite(value):
+                    broken = step
+                    break
+                series.append((_short(value), *map(_short, seen)))
         losses, norms, thresholds, coefficients = zip(*series, strict=True) if series else [()] * 4
+        clips = any(treatment.rule is not None for treatment in self.treatments)
         return as_result(
             Trained(
                 net=self.of.net,
                 optimizer=self.optimizer,
-                rule="" if self.rule is None else repr(self.rule),
+                rule=self.label,
                 rate=self.rate,
                 seed=self.seed,
-                steps=self.of.steps,
+                steps=steps,
                 target=self.of.target,
                 losses=losses,
                 norms=norms,
-                thresholds=thresholds if self.rule is not None else (),
+                thresholds=thresholds if clips else (),
                 coefficients=coefficients,
                 nonfinite_step=broken,
                 validation=_finite(self.of.score(model, "validation")),
                 test=_finite(self.of.score(model, "test")),
+                share=mean_share(self.treatments, steps),
             )
         )
 
 
-def _seen(loss: float, guard: Guard) -> tuple[float, float, float, float] | None:
-    """Loss, norm, threshold and coefficient of the last step; None where one is not finite."""
-    last = guard.last
-    if last is None or not math.isfinite(loss) or not bool(last.finite):
-        return None
-    norm, threshold, coefficient = last.norm, last.threshold, last.coefficient
-    return _short(loss), _short(norm), _short(threshold), _short(coefficient)
-
-
-def _short(value: Tensor | float) -> float:
-    return float(f"{float(value):.{DIGITS}g}")
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _finite(value: float) -> float | None:

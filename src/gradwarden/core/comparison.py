@@ -43,6 +43,45 @@ class Answer:
     table: Table | None = None
     figures: tuple[str, ...] = ()  # ids
     command: str = ""
+    runs: tuple[str, ...] = ()  # ids of the lists of runs (`RunList`) that it rests on
+    subject: str = ""  # of a part: what of the claim it is about, for example the name of a mask
+    scale: str = "mean"  # how several are pooled: as means, or a "share" by its log odds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What the runs of one task say of one claim."""
+
+    claim: str  # "C1"
+    answer: str  # as in `Answer`; "" where the claim is not about this task
+    text: str = ""  # the effect in a few words: "12 points [3, 20]"
+    says: str = ""  # one sentence; where it was not run, why
+    evidence: str = ""  # id of the answer, or the part of one, that holds the evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One task of the matrix."""
+
+    task: str
+    field: str  # "LSTM, NLP", "fraud", ...
+    cells: tuple[Cell, ...]  # one a claim of the matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Tasks by claims; the last line may pool all tasks, with `task` "all tasks" and no field."""
+
+    claims: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunList:
+    """A list of runs that answers rest on: one line a run, with its arm, seed and outcome."""
+
+    id: str
+    table: Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +118,5 @@ class Comparison:
     origin: Origin
     schema: int = SCHEMA
     runs: tuple[Run, ...] = field(default=())
+    matrix: Matrix | None = None  # where several tasks were run
+    evidence: tuple[RunList, ...] = ()

@@ -6,6 +6,7 @@ from gradwarden.core.lazy import lazy
 
 if TYPE_CHECKING:
     from gradwarden.report import html as html
+    from gradwarden.report import markdown as markdown
     from gradwarden.report import terminal as terminal
     from gradwarden.report.files import write as write
 

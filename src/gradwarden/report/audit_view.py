@@ -10,9 +10,9 @@ from gradwarden.core.estimate import Estimate
 from gradwarden.core.examination import Examination, Indicator, Removed
 from gradwarden.core.ledger_record import Ledger
 from gradwarden.report import chain, figures, numbers
+from gradwarden.report.anchors import Anchors
 from gradwarden.report.chain import Stretch
 from gradwarden.report.figures import Drawn
-from gradwarden.report.view import Anchors
 
 TONES = {"masked": "is-no", "overstated": "is-no", "consistent": "is-yes", "certified": "is-yes"}
 HIDDEN, SOUND = ("masked",), ("consistent", "certified")

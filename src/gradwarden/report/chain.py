@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from gradwarden.core.examination import Link
-from gradwarden.report.view import Anchors
+from gradwarden.report.anchors import Anchors
 
 WHOLE = 14  # a chain up to this length is shown whole
 RUN = 3  # modules in a row, at least, that are folded into one line

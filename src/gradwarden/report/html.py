@@ -33,6 +33,7 @@ def render(record: object) -> str:
             page=page,
             record=record,
             plots=bool(record.figures),
+            sheets=("style.css", "matrix.css"),
         )
     if isinstance(record, Examination):
         return _filled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
@@ -14,11 +14,9 @@ from gradwarden.core.errors import BadInput
 from gradwarden.core.examination import Examination
 from gradwarden.core.ledger_record import Ledger
 from gradwarden.report import audit_terminal, numbers
+from gradwarden.report.answers import flat, grid
+from gradwarden.report.matrix_terminal import Fitting, said
 from gradwarden.report.screen import heading, item, ruled, safe
-
-# Symbol and colour; the word stands beside them, so neither is needed to read it.
-ANSWERS = {"supported": ("✓", "green"), "refuted": ("✗", "red"), "open": ("○", "yellow")}
-NOT_RUN = ("·", "dim")
 
 
 def render(record: object) -> RenderableType:
@@ -36,11 +34,14 @@ def render(record: object) -> RenderableType:
 
 
 def _comparison(record: Comparison) -> Group:
+    found = grid(record)
+    matrix: list[RenderableType] = [Fitting(found), ""] if found else []
     return Group(
         heading(record.title),
         *_points(record.summary),
         "",
-        _answers(record.answers),
+        *matrix,
+        _answers(record.answers if found else flat(record.answers)),
         "",
         heading("Bottom line"),
         *_points(record.bottom_line),
@@ -98,25 +99,18 @@ def _answers(answers: Iterable[Answer]) -> RichTable:
     table.add_column("", no_wrap=True)
     table.add_column("Answer", no_wrap=True)
     table.add_column("Claim, what the runs say, effect with its 95 % interval", max_width=90)
-    flat = list(_flat(answers))
-    for answer in flat:
-        symbol, colour = ANSWERS.get(answer.answer, NOT_RUN)
-        said = safe(f"{symbol} {answer.answer}{'' if answer.counts else ' *'}", colour)
+    found = list(answers)
+    for answer in found:
         lines = [safe(answer.claim, "bold"), safe(answer.says)]
         if answer.effect:
             effect = numbers.effect(answer.effect, answer.unit)
             lines.append(safe(f"{effect} ({numbers.ends(answer.effect, answer.unit)})", "dim"))
-        table.add_row(safe(answer.id, "bold"), said, Text("\n").join(lines))
-    if not all(answer.counts for answer in flat):
+        word = said(answer.answer, "" if answer.counts else " *")
+        table.add_row(safe(answer.id, "bold"), word, Text("\n").join(lines))
+    if not all(answer.counts for answer in found):
         table.caption = "* does not count without the claims that it depends on"
         table.caption_justify = "left"
     return table
-
-
-def _flat(answers: Iterable[Answer]) -> Iterator[Answer]:
-    for answer in answers:
-        yield answer
-        yield from _flat(answer.parts)
 
 
 def _table(record: Table) -> RichTable:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradwarden.core.comparison import Answer, Comparison, Point
-from gradwarden.core.display import Gallery
-from gradwarden.report import bars, figures
+from gradwarden.core.display import Gallery, Table
+from gradwarden.report import answers, bars, figures
+from gradwarden.report.anchors import Anchors
 from gradwarden.report.figures import Drawn
 
 
@@ -36,15 +36,37 @@ class Ref:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A list of runs; `anchor` is "" where the record has no such list, only its id."""
+
+    title: str
+    anchor: str
+    table: Table | None
+    answers: tuple[str, ...]  # ids of those that rest on it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     record: Comparison
     claims: tuple[Claim, ...]
     figures: tuple[Drawn, ...]  # those that no claim names
     galleries: tuple[Gallery, ...]
     refs: dict[str, Ref]
+    grid: answers.Grid | None
+    reasons: tuple[str, ...]  # anchors, one a reason of the grid
+    runs: dict[str, Listed]
+
+    def ref(self, id: str) -> Ref:
+        return self.refs.get(id, Ref(id=id, anchor="", answer=""))
 
     def refs_of(self, point: Point) -> list[Ref]:
-        return [self.refs.get(id, Ref(id=id, anchor="", answer="")) for id in point.claims]
+        return [self.ref(id) for id in point.claims]
+
+    def runs_of(self, answer: Answer) -> list[Listed]:
+        def lone(id: str) -> Listed:
+            return Listed(title=id, anchor="", table=None, answers=())
+
+        return [self.runs.get(id) or lone(id) for id in answer.runs]
 
 
 def page(record: Comparison) -> Page:
@@ -57,30 +79,17 @@ def page(record: Comparison) -> Page:
     for claim in _flat(claims):
         a = claim.answer
         refs.setdefault(a.id, Ref(id=a.id, anchor=claim.anchor, answer=a.answer))
+    grid = answers.grid(record)
     return Page(
         record=record,
         claims=claims,
         figures=tuple(d for d in drawn.values() if d.figure.id not in shelf.shown),
         galleries=tuple(g for g in record.galleries if g.id not in shelf.shown),
         refs=refs,
+        grid=grid,
+        reasons=tuple(anchors.new("reason") for _ in (grid.reasons if grid else ())),
+        runs=_runs(record, anchors),
     )
-
-
-class Anchors:
-    """Element ids made from names: readable where the name allows it, and never twice the same."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def new(self, *words: str) -> str:
-        stem = "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-") for word in words)
-        stem = stem.strip("-") or "item"
-        name, n = stem, 1
-        while name in self._taken:
-            n += 1
-            name = f"{stem}-{n}"
-        self._taken.add(name)
-        return name
 
 
 class _Shelf:
@@ -120,6 +129,23 @@ def _claim(answer: Answer, level: int, anchors: Anchors, shelf: _Shelf) -> Claim
         galleries=tuple(pictures),
         parts=tuple(_claim(part, level + 1, anchors, shelf) for part in answer.parts),
     )
+
+
+def _runs(record: Comparison, anchors: Anchors) -> dict[str, Listed]:
+    """The lists of runs by id, in the record's order."""
+    resting: dict[str, list[str]] = {}
+    for answer in answers.flat(record.answers):
+        for id in answer.runs:
+            resting.setdefault(id, []).append(answer.id)
+    return {
+        runs.id: Listed(
+            title=runs.table.title,
+            anchor=anchors.new("runs", runs.id),
+            table=runs.table,
+            answers=tuple(resting.get(runs.id, ())),
+        )
+        for runs in record.evidence
+    }
 
 
 def _flat(claims: Iterable[Claim]) -> Iterator[Claim]:

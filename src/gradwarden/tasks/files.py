@@ -23,9 +23,19 @@ def find(path: str, *names: str, source: str) -> Path:
     raise MissingData(path or " or ".join(names), source)
 
 
-def digest(file: Path) -> str:
-    """A short hash of the content, part of a run's configuration: other data are another run."""
-    return _digest(file, file.stat().st_mtime_ns)
+def digest(place: Path) -> str:
+    """A short hash of the content, part of a run's configuration: other data are another run.
+
+    Of a folder, the hash of the names and sizes of its files.
+    """
+    return _listed(place) if place.is_dir() else _digest(place, place.stat().st_mtime_ns)
+
+
+@cache
+def _listed(folder: Path) -> str:
+    files = [(os.path.relpath(at, folder), names) for at, _, names in os.walk(folder)]
+    sizes = {os.path.join(at, n): (folder / at / n).stat().st_size for at, ns in files for n in ns}
+    return hashlib.blake2b(repr(sorted(sizes.items())).encode(), digest_size=8).hexdigest()
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,7 @@ class GPTText(TrainingTask):
     provenance = PROVENANCE
     metrics = (BITS,)
     optimizer = "AdamW"
+    sizes = ("length", "depth")
     rate = 3e-3
 
     def __post_init__(self) -> None:
@@ -138,6 +139,13 @@ class GPTText(TrainingTask):
     def batches(self, seed: int, model: nn.Module | None = None) -> Iterator[Windows]:
         """Endless; the same order for the same seed, whatever the arm."""
         return drawn(seed_of(seed, self.name, "batches"), self.batch, self.length)
+
+    def cut(self, batch: Windows, length: int) -> Windows:
+        x, y = batch
+        return x[:, :length], y[:, :length]
+
+    def deeper(self, layers: int) -> GPTText:
+        return replace(self, layers=layers)
 
     def loss(self, model: nn.Module, batch: Windows) -> Tensor:
         """Mean cross-entropy [] in nats per character."""

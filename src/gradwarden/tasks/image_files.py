@@ -1,4 +1,4 @@
-"""Images from files that a user brings: GTSRB and PneumoniaMNIST as npz, Fashion-MNIST as idx."""
+"""Images from files that a user brings, in splits: GTSRB, PneumoniaMNIST, Fashion-MNIST (idx)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import gzip
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from gradwarden.core.errors import BadInput
 from gradwarden.tasks.loader import Split
+from gradwarden.tasks.sign_archive import photos
 
 FASHION = tuple(
     f"{part}-{kind}-ubyte.gz"
@@ -31,14 +33,16 @@ class Images(NamedTuple):
 
 @cache
 def signs(file: Path, classes: int) -> Images:
-    """Of the npz's X [N, H, W, 3], y and track; the first `classes` kinds.
+    """Of an npz with X [N, H, W, 3], y and track, or of the archive; the first `classes` kinds.
 
     A track is one sign passed by a car, photographed again and again: all its photos go to one
     split. Of every five tracks of a kind, one is for validation and one for the test.
     """
-    with np.load(file) as found:
-        _need(file, found.files, "X", "y", "track")
-        x, y, track = found["X"], found["y"].astype(np.int64), found["track"].astype(np.int64)
+    if file.suffix == ".npz":
+        x, y, track = _arrays(file, "X", "y", "track")
+        y, track = y.astype(np.int64), track.astype(np.int64)
+    else:
+        x, y, track = photos(file, classes)
     lot = np.random.default_rng(0)
     place = np.empty(len(y), np.int64)
     for kind in np.unique(y):
@@ -54,10 +58,7 @@ def signs(file: Path, classes: int) -> Images:
 @cache
 def medical(file: Path) -> Images:
     """MedMNIST's own splits, shuffled, since its files may be in the order of the labels."""
-    with np.load(file) as found:
-        names = [f"{part}_{kind}" for part in ("train", "val", "test") for kind in _KINDS]
-        _need(file, found.files, *names)
-        parts = [found[name] for name in names]
+    parts = _arrays(file, *(f"{p}_{k}" for p in ("train", "val", "test") for k in _KINDS))
     made = []
     for x, y in zip(parts[::2], parts[1::2], strict=True):
         order = np.random.default_rng(0).permutation(len(y))
@@ -93,7 +94,14 @@ def _split(x: np.ndarray, y: np.ndarray) -> Split:
     return Split(torch.from_numpy(np.ascontiguousarray(x)).float() / 255, torch.from_numpy(y))
 
 
-def _need(file: Path, found: list[str], *names: str) -> None:
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise BadInput(f"{file} must hold the arrays {', '.join(names)}, got {', '.join(found)}")
+def _arrays(file: Path, *names: str) -> list[np.ndarray]:
+    """Those of the npz `file`. Raises BadInput where it is none, or one of them is not in it."""
+    try:
+        with np.load(file) as found:
+            missing = [name for name in names if name not in found.files]
+            if not missing:
+                return [found[name] for name in names]
+            got = ", ".join(found.files)
+    except (ValueError, EOFError, AttributeError, BadZipFile) as why:
+        raise BadInput(f"{file} must be an npz file, got one that numpy cannot read") from why
+    raise BadInput(f"{file} must hold the arrays {', '.join(names)}, got {got}")

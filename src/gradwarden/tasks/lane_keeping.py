@@ -104,7 +104,11 @@ class LaneKeeping(SecurityTask):
         left = float(self.departures(model, split).double().mean())
         return {DEPARTURES.name: left} | self.judge(logits_of(model, x), y, self.threat)
 
+    def under(self, model: nn.Module, attack: Attack) -> dict[str, float]:
+        """Departures where `attack` pushes the car to one side at every step."""
+        return {DEPARTURES.name: float(self.departures(model, "test", attack).double().mean())}
+
     def judge(self, logits: Tensor, y: Tensor, threat: Threat) -> dict[str, float]:
-        """The accuracy alone: a departure is a matter of whole drives (see `departures`)."""
+        """The accuracy alone: a departure is a matter of whole drives (see `under`)."""
         hit = threat.goal.predicted(logits) == y
         return {ACCURACY.name: float(hit.double().mean())}

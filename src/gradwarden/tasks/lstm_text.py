@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ class LSTMText(TrainingTask):
     provenance = PROVENANCE
     metrics = (BITS,)
     optimizer = "SGD"
+    sizes = ("length", "depth")
     rate = 8.0
 
     def __post_init__(self) -> None:
@@ -95,6 +96,13 @@ class LSTMText(TrainingTask):
     def batches(self, seed: int, model: nn.Module | None = None) -> Iterator[Windows]:
         """Endless; the same order for the same seed, whatever the arm."""
         return drawn(seed_of(seed, self.name, "batches"), self.batch, self.length)
+
+    def cut(self, batch: Windows, length: int) -> Windows:
+        x, y = batch
+        return x[:, :length], y[:, :length]
+
+    def deeper(self, layers: int) -> LSTMText:
+        return replace(self, layers=layers)
 
     def loss(self, model: nn.Module, batch: Windows) -> Tensor:
         """Mean cross-entropy [] in nats per character."""

@@ -38,6 +38,8 @@ class LunarLanderPPO(TrainingTask):
     metrics = EPISODE_METRICS
     net = "actor-critic"
     optimizer = "AdamW"
+    bound = 0.5  # of PPO's clipping, Huang et al. 2022
+    episodic = True
     rate = 1e-3
     target = None
 

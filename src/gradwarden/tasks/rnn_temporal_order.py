@@ -66,6 +66,7 @@ class RNNTemporalOrder(TrainingTask):
     provenance = "Sequences drawn by the rule of Hochreiter & Schmidhuber 1997, experiment 6a."
     net = "tanh-rnn"
     optimizer = "SGD"
+    sizes = ("length",)
     rate = 0.1
     target = 0.1  # nats: most sequences are right
 
@@ -100,6 +101,10 @@ class RNNTemporalOrder(TrainingTask):
         rng = torch.Generator().manual_seed(seed_of(seed, self.name, "batches"))
         while True:
             yield sequences(self.batch, self.length, rng)
+
+    def cut(self, batch: Batch, length: int) -> Batch:
+        x, y = batch
+        return x[:, :length], y
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy [] in nats."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gradwarden.core.errors import BadInput
+from gradwarden.core.protocols import Attack
 from gradwarden.core.threat import Threat
 from gradwarden.tasks.loader import Loader, Split
 from gradwarden.tasks.metrics import judged
@@ -104,6 +105,29 @@ class TrainingTask(Task, Protocol):
         """Training loss that counts as "has learned"; None where a loss does not tell."""
         return None
 
+    @property
+    def bound(self) -> float | None:
+        """The norm that the field clips at; None where a pilot run is to tell."""
+        return None
+
+    @property
+    def episodic(self) -> bool:
+        """Whether figures are those of whole episodes: they vary, and ask for seeds, not for rates."""
+        return False
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Along which the gradient norm can be measured: "length" (time steps), "depth" (layers)."""
+        return ()
+
+    def cut(self, batch: Any, length: int) -> Any:
+        """The first `length` time steps of `batch`, a pair x [N, T, ...], y, for "length"."""
+        raise BadInput(f"the task {self.name} has sizes {self.sizes}, and cannot be cut")
+
+    def deeper(self, layers: int) -> Self:
+        """The same task with a net of so many layers, for "depth"."""
+        raise BadInput(f"the task {self.name} has sizes {self.sizes}, and no deeper net")
+
     def batches(self, seed: int, model: nn.Module) -> Iterator[Any]:
         """Endless; the same for the same seed. Reinforcement learning makes them with `model`."""
         ...
@@ -174,6 +198,13 @@ class SecurityTask(Task, Protocol):
         """Every metric by name on `split`, "validation" or "test", without an attacker."""
         x, y = self.split(split)
         return self.judge(logits_of(model, x), y, self.threat_on(model))
+
+    def under(self, model: nn.Module, attack: Attack) -> dict[str, float]:
+        """Metrics by name that samples one by one do not tell, with `attack` at every step or place.
+
+        None by default.
+        """
+        return {}
 
     def judge(self, logits: Tensor, y: Tensor, threat: Threat) -> dict[str, float]:
         """Metrics by name of logits [N, classes], perhaps of attacked samples, with y [N].

@@ -11,27 +11,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from gradwarden.core.balls.linf import Linf
 from gradwarden.core.balls.patch import Patch
 from gradwarden.core.errors import BadInput
+from gradwarden.core.protocols import Attack
 from gradwarden.core.threat import Threat
 from gradwarden.tasks.files import digest, find
 from gradwarden.tasks.image_files import Images, signs
 from gradwarden.tasks.loader import Split
+from gradwarden.tasks.metrics import judged
 from gradwarden.tasks.nets import convolutional, weights
-from gradwarden.tasks.task import ACCURACY, SecurityTask, at_least, part
+from gradwarden.tasks.task import ACCURACY, Metric, SecurityTask, at_least, logits_of, part
 
 KINDS = 43
 ATTACKERS = ("linf", "patch")
+STICKER = Metric("accuracy with a sticker", "share of the signs", True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficSigns(SecurityTask):
     """Signs against an `attacker` of Linf `radius`, or with a sticker of `side` x `side` pixels."""
 
-    path: str = ""  # of the npz (X, y, track); else looked for in the folder of GRADWARDEN_DATA
+    # Of the official training archive, packed or not, or of an npz with X, y and track; else it is
+    # looked for in the folder of GRADWARDEN_DATA.
+    path: str = ""
     attacker: str = "linf"
     radius: float = 4 / 255
     side: int = 6
@@ -44,7 +49,7 @@ class TrafficSigns(SecurityTask):
     name = "traffic-signs"
     field = "vehicles"
     provenance = "Photos of German traffic signs (GTSRB, INI Bochum), 32 x 32 pixels."
-    metrics = (ACCURACY,)
+    metrics = (ACCURACY, STICKER)
 
     def __post_init__(self) -> None:
         if self.attacker not in ATTACKERS:
@@ -78,10 +83,28 @@ class TrafficSigns(SecurityTask):
         found: Split = part(self._images, name)
         return found
 
+    def scores(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Without an attacker no sign has a sticker."""
+        x, y = self.split(split)
+        found = self.judge(logits_of(model, x), y, self.threat_on(model))
+        return found | {STICKER.name: found[ACCURACY.name]}
+
+    def judge(self, logits: Tensor, y: Tensor, threat: Threat) -> dict[str, float]:
+        """The accuracy alone: `under` tells the one with a sticker."""
+        return judged([ACCURACY.name], logits, y, threat.goal)
+
+    def under(self, model: nn.Module, attack: Attack) -> dict[str, float]:
+        """The share still right with a sticker that `attack` paints, wherever it does most harm."""
+        x, y = self.held_out()
+        sticker = Threat(ball=Patch(shape=(self.side, self.side)))
+        hit = logits_of(model, attack.run(model, x, y, sticker).x_adv).argmax(1) == y
+        return {STICKER.name: float(hit.double().mean())}
+
     @property
     def _file(self) -> Path:
-        source = "GTSRB, https://benchmark.ini.rub.de, as npz with X, y and track"
-        return find(self.path, "gtsrb32.npz", "gtsrb32_8879.npz", source=source)
+        source = "GTSRB, https://benchmark.ini.rub.de"
+        names = ("GTSRB_Final_Training_Images.zip", "gtsrb32.npz", "gtsrb32_8879.npz")
+        return find(self.path, *names, source=source)
 
     @property
     def _images(self) -> Images:

@@ -22,7 +22,7 @@ UNIT = {"length": "time step", "depth": "layer"}
 
 def judge(results: Results) -> Answer:
     groups: dict[tuple[str, str, str], list[Grown]] = {}
-    for run in results.grown:
+    for run in (run for run in results.grown if len(run.sizes) > 1):
         groups.setdefault((run.along, run.state, run.net), []).append(run)
     if not groups:
         return not_run(ID, CLAIM, "clipping", "no gradient was measured against length or depth")
@@ -67,6 +67,7 @@ def _part(n: int, key: tuple[str, str, str], runs: list[Grown]) -> Answer:
         null=0.0,
         smallest=SMALLEST[along],
         unit=f"log norm per {UNIT[along]}",
+        subject=along,
     )
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from gradwarden.compare.claims.arms import rates, table
 from gradwarden.compare.claims.words import judged, not_run, points
 from gradwarden.compare.ladder import Ladder, Ladders, ladders
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results, Trained
 from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import paired_mean
 
 ID = "C1"
-CLAIM = "Clipping prevents divergence and NaN."
 COLUMNS = ("rates", "diverged", "of them NaN or infinite", "steps clipped")
 
 
@@ -22,9 +21,10 @@ def judge(results: Results, picks: Picks) -> Answer:
     """Over the ladders of the main optimizer; the other optimizers stand in the table and the sentence."""
     groups = ladders(results.trained, higher=picks.words.higher)
     main = [ladder for (_, optimizer), ladder in groups.items() if optimizer == picks.main[1]]
-    pairs = [pair for ladder in main for pair in _pairs(ladder, picks.clip)]
+    pairs = [pair for ladder in main for pair in _pairs(ladder, picks)]
     if not pairs:
-        return not_run(ID, CLAIM, "clipping", "no pair of runs with and without clipping")
+        why = f"no pair of runs with {picks.train} and {picks.against}"
+        return not_run(ID, claim(picks), "clipping", why)
     seeds = sorted({without.seed for without, _ in pairs})
     saved = []
     for seed in seeds:
@@ -34,19 +34,21 @@ def judge(results: Results, picks: Picks) -> Answer:
     rungs = len(pairs) / len(seeds)
     effect = paired_mean(saved, floor=1 / rungs)
     without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
+    with_it = f"with {picks.clip}" if picks.other else "with it"
     bad = sum(a.nonfinite_step is not None for a, _ in pairs)
     return judged(
         id=ID,
-        claim=CLAIM,
+        claim=claim(picks),
         about="clipping",
         says=(
-            f"Of {len(pairs)} pairs of runs, {without} diverged without clipping ({bad} of them "
-            f"with NaN or infinity) and {with_} with it, a difference of {points(effect)}."
+            f"Of {len(pairs)} pairs of runs, {without} diverged {picks.against} ({bad} of them "
+            f"with NaN or infinity) and {with_} {with_it}, a difference of "
+            f"{points(effect)}."
             f"{_others(groups, picks)}"
         ),
         how=(
             "Share of the rates at which a run diverges (a non-finite loss or gradient, or the "
-            "mean of the last tenth of the losses above the first), without minus with "
+            f"mean of the last tenth of the losses above the first), {picks.against} minus with "
             f"{picks.clip}, {optimizer}, same weights and batches. Null 0; the smallest effect, and "
             f"the least half-width of the interval, is one of the {rungs:g} rates. Student's t "
             "over seeds."
@@ -60,16 +62,24 @@ def judge(results: Results, picks: Picks) -> Answer:
     )
 
 
-def _pairs(ladder: Ladder, rule: str) -> list[tuple[Trained, Trained]]:
+def claim(picks: Picks) -> str:
+    name = sentence(picks.train)
+    if picks.other:
+        return f"{name} loses fewer runs to divergence than {picks.other}."
+    return f"{name} prevents divergence and NaN."
+
+
+def _pairs(ladder: Ladder, picks: Picks) -> list[tuple[Trained, Trained]]:
     """(without, with) at the same rate and seed."""
-    with_ = {(r.rate, r.seed): r for r in ladder.of(rule)}
-    return [(r, with_[r.rate, r.seed]) for r in ladder.of("") if (r.rate, r.seed) in with_]
+    shared = ladder.between(picks.base, picks.clip)
+    with_ = {(r.rate, r.seed): r for r in shared.of(picks.clip)}
+    return [(r, with_[r.rate, r.seed]) for r in shared.of(picks.base)]
 
 
 def _others(groups: Ladders, picks: Picks) -> str:
     said = ""
     for (_, optimizer), ladder in groups.items():
-        pairs = _pairs(ladder, picks.clip)
+        pairs = _pairs(ladder, picks)
         if optimizer != picks.main[1] and pairs:
             without, with_ = sum(a.diverged for a, _ in pairs), sum(b.diverged for _, b in pairs)
             said += f" With {optimizer}: {without} against {with_} of {len(pairs)}."

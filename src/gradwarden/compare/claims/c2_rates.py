@@ -12,39 +12,46 @@ from dataclasses import replace
 from gradwarden.compare.claims.arms import rates, table
 from gradwarden.compare.claims.words import from_parts, judged, not_run, times
 from gradwarden.compare.ladder import SLACK, Ladder, Rung, ladders
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
 
 ID = "C2"
-CLAIM = "Clipping allows larger learning rates."
 COLUMNS = ("rates tried", "largest stable, by seed", "effective, by seed")
 NOTE = "+: the ladder ends here; none: not even the lowest rate was stable."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
     groups = ladders(results.trained, higher=picks.words.higher)
-    ladder = groups.get(picks.main)
-    tried = ladder.rates("", picks.clip) if ladder else []
+    whole = groups.get(picks.main)
+    ladder = whole.between(picks.base, picks.clip) if whole else None
+    tried = ladder.rates(picks.base, picks.clip) if ladder else []
     if ladder is None or len(tried) < 2:
-        return not_run(ID, CLAIM, "clipping", "no ladder of rates with and without clipping")
-    nominal = ratio(ladder, picks.clip, "rate")
-    effective = ratio(ladder, picks.clip, "effective")
+        why = f"no ladder of rates with {picks.train} and {picks.against}"
+        return not_run(ID, claim(picks), "clipping", why)
+    nominal, effective = (ratio(ladder, picks, measure) for measure in ("rate", "effective"))
     if nominal is None or effective is None:
-        return not_run(ID, CLAIM, "clipping", "the ladder ends below the edge of both arms")
-    step = ladder.step("", picks.clip)
+        tops = [
+            ladder.top(arm, seed, tried)
+            for arm in (picks.base, picks.clip)
+            for seed in ladder.seeds
+        ]
+        none = all(top.bound == "at most" for top in tops)
+        why = "no rate is stable" if none else "both arms are stable up to the ladder's end"
+        return not_run(ID, claim(picks), "clipping", why)
+    step = ladder.step(picks.base, picks.clip)
     parts = (
         _part(1, "nominal", nominal, step, picks),
         _part(2, "effective", effective, step, picks),
     )
     return from_parts(
         id=ID,
-        claim=CLAIM,
+        claim=claim(picks),
         about="clipping",
         says=(
-            f"The largest stable rate with {picks.clip} is {times(nominal)} that without; the "
-            f"effective rate, after clipping has scaled the steps, {times(effective)}."
+            f"The largest stable rate with {picks.clip} is {times(nominal)} that {picks.against}; "
+            f"the effective rate, at which the steps are really taken, {times(effective)}."
         ),
         how=(
             "Log ratio of the largest stable rates of the same seed (stable: not diverged, "
@@ -57,6 +64,11 @@ def judge(results: Results, picks: Picks) -> Answer:
         table=table("Largest stable rates", COLUMNS, groups, picks, _cells, NOTE),
         figures=(f"rates-{picks.main[1]}", "rates-AdamW"),
     )
+
+
+def claim(picks: Picks) -> str:
+    than = f" than {picks.other}" if picks.other else ""
+    return f"{sentence(picks.train)} allows larger learning rates{than}."
 
 
 def bar(picks: Picks) -> str:
@@ -74,12 +86,12 @@ def depends(answers: dict[str, Answer]) -> Answer:
     return replace(answers[ID], counts=held)
 
 
-def ratio(ladder: Ladder, rule: str, measure: str) -> Estimate | None:
-    """Log ratio of the largest stable rates, `rule` over no clipping; None where both are open."""
-    shared = ladder.rates("", rule)
+def ratio(ladder: Ladder, picks: Picks, measure: str) -> Estimate | None:
+    """Log ratio of the largest stable rates, of the pick over its base; None where both are open."""
+    shared = ladder.rates(picks.base, picks.clip)
     values, bounds = [], set()
     for seed in ladder.seeds:
-        over, under = ladder.top(rule, seed, shared), ladder.top("", seed, shared)
+        over, under = (ladder.top(arm, seed, shared) for arm in (picks.clip, picks.base))
         bound = _bound(over, under)
         if bound is not None:
             values.append(math.log(getattr(over, measure) / getattr(under, measure)))
@@ -88,7 +100,7 @@ def ratio(ladder: Ladder, rule: str, measure: str) -> Estimate | None:
         return None
     bounds.discard("")
     # Bounds to both sides say nothing about either; then the figure stands as it was measured.
-    estimate = paired_mean(values, floor=ladder.step("", rule))
+    estimate = paired_mean(values, floor=ladder.step(picks.base, picks.clip))
     return replace(estimate, bound=bounds.pop() if len(bounds) == 1 else "")
 
 
@@ -104,19 +116,21 @@ def _bound(over: Rung, under: Rung) -> str | None:
 def _part(n: int, kind: str, effect: Estimate, step: float, picks: Picks) -> Answer:
     return judged(
         id=f"{ID}.{n}",
-        claim=f"Clipping allows a larger {kind} learning rate.",
+        claim=f"{sentence(picks.train)} allows a larger {kind} learning rate.",
         about="clipping",
-        says=f"{kind.capitalize()} rate with {picks.clip}: {times(effect)} that without.",
+        says=f"{kind.capitalize()} rate with {picks.clip}: {times(effect)} that {picks.against}.",
         how=f"Log ratio of the largest stable {kind} rates; null 0, smallest effect one rung.",
         effect=effect,
         null=0.0,
         smallest=step,
         unit="log ratio",
+        subject=f"{kind} rate",
     )
 
 
 def _cells(ladder: Ladder, rule: str) -> tuple[str, ...]:
-    tops = [ladder.top(rule, seed, ladder.rates(rule)) for seed in ladder.seeds]
+    own = ladder.between(rule)
+    tops = [own.top(rule, seed, own.rates(rule)) for seed in own.seeds]
     shown = ", ".join(_rung(top) for top in tops)
     return rates(ladder, rule), shown, ", ".join(f"{top.effective:.3g}" for top in tops)
 

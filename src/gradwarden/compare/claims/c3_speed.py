@@ -11,13 +11,12 @@ from dataclasses import replace
 from gradwarden.compare.claims.arms import best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results, Trained
 from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
 
 ID = "C3"
-CLAIM = "Clipping makes training converge faster."
 SMALLEST = math.log(1.1)  # a tenth fewer steps
 WHY_NOT = "no arm reached the target at its best rate"
 COLUMNS = ("best rate", "steps to the target, by seed")
@@ -26,25 +25,25 @@ COLUMNS = ("best rate", "steps to the target, by seed")
 def judge(results: Results, picks: Picks) -> Answer:
     groups = ladders(results.trained, higher=picks.words.higher)
     ladder = groups.get(picks.main)
-    effect = speedup(ladder, picks.clip) if ladder else None
+    effect = speedup(ladder, picks) if ladder else None
     if ladder is None or effect is None:
         none = bool(results.trained) and all(run.target is None for run in results.trained)
         why = "the task names no target loss" if none else WHY_NOT
-        return not_run(ID, CLAIM, "clipping", why)
+        return not_run(ID, claim(picks), "clipping", why)
     return judged(
         id=ID,
-        claim=CLAIM,
+        claim=claim(picks),
         about="clipping",
         says=(
-            f"Without clipping training needs {times(effect)} the steps to the target that it "
-            f"needs with {picks.clip}, each at its own best rate "
-            f"({best_rate(ladder, '')} and {best_rate(ladder, picks.clip)})."
+            f"{sentence(picks.against)} training needs {times(effect)} the steps to the target that "
+            f"it needs with {picks.clip}, each at its own best rate "
+            f"({best_rate(ladder, picks.base)} and {best_rate(ladder, picks.clip)})."
         ),
         how=(
             "Log ratio of the steps until the mean of the last 10 training losses reaches "
-            f"{picks.words.target}, without over with clipping, same seed, each arm at the rate "
-            f"with the best validation {picks.words.short}. A target not reached counts as the last step, and "
-            "the ratio as a bound. Null 0, smallest effect a tenth; Student's t over seeds."
+            f"{picks.words.target}, {picks.against} over with {picks.clip}, same seed, each "
+            f"arm at the rate with the best validation {picks.words.short}. A target not reached "
+            "counts as the last step, and the ratio as a bound. Null 0, smallest effect a tenth; Student's t over seeds."
         ),
         effect=effect,
         null=0.0,
@@ -55,12 +54,18 @@ def judge(results: Results, picks: Picks) -> Answer:
     )
 
 
-def speedup(ladder: Ladder, rule: str) -> Estimate | None:
-    """Log ratio of steps to the target, no clipping over `rule`; None where nothing is known."""
-    rates = {arm: ladder.chosen(arm) for arm in ("", rule)}
+def claim(picks: Picks) -> str:
+    than = f" than {picks.other} does" if picks.other else ""
+    return f"{sentence(picks.train)} makes training converge faster{than}."
+
+
+def speedup(ladder: Ladder, picks: Picks) -> Estimate | None:
+    """Log ratio of steps to the target, base over pick; None where nothing is known."""
+    arms = (picks.base, picks.clip)
+    rates = {arm: ladder.chosen(arm) for arm in arms}
     values, bounds = [], set()
     for seed in ladder.seeds:
-        slow, fast = (_run(ladder, arm, rates[arm], seed) for arm in ("", rule))
+        slow, fast = (_run(ladder, arm, rates[arm], seed) for arm in arms)
         if slow is None or fast is None:
             continue
         reached = slow.steps_to_target, fast.steps_to_target

@@ -7,13 +7,12 @@ import math
 from gradwarden.compare.claims.arms import best_rate, table
 from gradwarden.compare.claims.words import judged, not_run, times
 from gradwarden.compare.ladder import Ladder, ladders
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
 from gradwarden.core.estimate import Estimate, paired_mean
 
 ID = "C4"
-CLAIM = "Clipping does not compromise performance."
 WHY_NOT = "an arm has no rate at which every seed is finite, or a figure that is not above 0"
 MARGIN = math.log(1.02)  # a figure that is worse by 2 % would be a loss of quality
 
@@ -22,20 +21,20 @@ def judge(results: Results, picks: Picks) -> Answer:
     words = picks.words
     groups = ladders(results.trained, higher=words.higher)
     ladder = groups.get(picks.main)
-    effect = quality(ladder, picks.clip) if ladder else None
+    effect = quality(ladder, picks) if ladder else None
     if ladder is None or effect is None:
-        return not_run(ID, CLAIM, "clipping", WHY_NOT)
-    arms = ("without clipping", f"with {picks.clip}")
-    over, under = reversed(arms) if words.higher else arms  # above 1: clipping did better
-    order = "with over without clipping" if words.higher else "without over with clipping"
+        return not_run(ID, claim(picks), "clipping", WHY_NOT)
+    arms = (picks.against, f"with {picks.clip}")
+    over, under = reversed(arms) if words.higher else arms  # above 1: the pick did better
+    order = f"{over} over {under}"
     columns = ("best rate", f"mean test {words.short}", "by seed")
-    title = f"{words.figure[:1].upper()}{words.figure[1:]} at the best rate"
+    title = f"{sentence(words.figure)} at the best rate"
     return judged(
         id=ID,
-        claim=CLAIM,
+        claim=claim(picks),
         about="clipping",
         says=(
-            f"{words.figure[:1].upper()}{words.figure[1:]} on the test split {over}: "
+            f"{sentence(words.figure)} on the test split {over}: "
             f"{times(effect)} the figure {under}, each at its own best rate; a loss of quality "
             f"would be below {math.exp(-MARGIN):.3g} times."
         ),
@@ -53,10 +52,16 @@ def judge(results: Results, picks: Picks) -> Answer:
     )
 
 
-def quality(ladder: Ladder, rule: str) -> Estimate | None:
-    """Log ratio of test figures, above 0 where `rule` did better; each at its chosen rate."""
+def claim(picks: Picks) -> str:
+    if picks.other:
+        return f"{sentence(picks.train)} reaches no worse a performance than {picks.other}."
+    return f"{sentence(picks.train)} does not compromise performance."
+
+
+def quality(ladder: Ladder, picks: Picks) -> Estimate | None:
+    """Log ratio of test figures, above 0 where the pick did better; each at its chosen rate."""
     bits: list[dict[int, float]] = []
-    for arm in ("", rule):
+    for arm in (picks.base, picks.clip):
         rate = ladder.chosen(arm)
         if rate is None:
             return None

@@ -5,12 +5,11 @@ Source of the opposite: Tsipras et al. 2019, arXiv:1805.12152.
 
 from __future__ import annotations
 
-from gradwarden.compare.claims.security import defended_by
+from gradwarden.compare.claims.security import difference, paired, percent
 from gradwarden.compare.claims.words import judged, not_run, points
 from gradwarden.compare.picks import Picks
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
-from gradwarden.core.estimate import paired_mean
 
 ID = "H4"
 CLAIM = "Adversarial training costs no accuracy where nobody attacks."
@@ -18,26 +17,28 @@ MARGIN = 0.02  # two points: a larger loss would be felt
 
 
 def judge(results: Results, picks: Picks) -> Answer:
-    control, hardened = defended_by(results, ""), defended_by(results, picks.harden)
-    if control is None or hardened is None:
+    found = paired(results, "", picks.harden)
+    if not found:
         return not_run(ID, CLAIM, "hardening", "no hardened and undefended net side by side")
-    pairs = zip(hardened.clean, control.clean, strict=True)
-    effect = paired_mean([int(a) - int(b) for a, b in pairs])
+    effect = difference([(hardened.clean, control.clean) for control, hardened in found])
     sample = picks.words.sample
+    shares = {
+        kind: [percent([getattr(pair[n], kind) for pair in found]) for n in (1, 0)]
+        for kind in ("clean", "adaptive")
+    }
     return judged(
         id=ID,
         claim=CLAIM,
         about="hardening",
         says=(
-            f"Without an attacker the hardened net gets {_percent(hardened.clean)} of the {sample}s "
-            f"right, the undefended one {_percent(control.clean)}, a difference of "
-            f"{points(effect)}; under the adaptive attack {_percent(hardened.adaptive)} and "
-            f"{_percent(control.adaptive)}."
+            f"Without an attacker the hardened net gets {shares['clean'][0]} of the {sample}s "
+            f"right, the undefended one {shares['clean'][1]}, a difference of {points(effect)}; "
+            f"under the adaptive attack {shares['adaptive'][0]} and {shares['adaptive'][1]}."
         ),
         how=(
             f"Difference of the shares of {sample}s that are right without an attacker, hardened "
             f"minus undefended, on the same {sample}s. Non-inferiority: the null is a loss of 2 "
-            f"points. Student's t over {sample}s."
+            f"points. Newcombe's interval for paired shares; over several nets their mean."
         ),
         effect=effect,
         null=-MARGIN,
@@ -45,7 +46,3 @@ def judge(results: Results, picks: Picks) -> Answer:
         unit="share",
         figures=("radius",),
     )
-
-
-def _percent(bits: str) -> str:
-    return f"{100 * bits.count('1') / len(bits):.0f} %"

@@ -6,12 +6,11 @@ Source of the claim: Papernot et al. 2017, arXiv:1602.02697, sec. 7 (what they c
 from __future__ import annotations
 
 from gradwarden.compare.claims.security import FOLLOWER, claim
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
 
 ID = "M1"
-CLAIM = "Masking stops attackers who follow the gradient."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -20,7 +19,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         picks.masks,
         FOLLOWER,
         id=ID,
-        text=CLAIM,
+        text=f"{sentence(picks.secure)} stops attackers who follow the gradient.",
         about="masking",
         sample=picks.words.sample,
     )

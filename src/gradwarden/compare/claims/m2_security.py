@@ -6,12 +6,11 @@ Source of the test: Athalye et al. 2018, arXiv:1802.00420; Tramer et al. 2020, a
 from __future__ import annotations
 
 from gradwarden.compare.claims.security import ADAPTIVE, claim
-from gradwarden.compare.picks import Picks
+from gradwarden.compare.picks import Picks, sentence
 from gradwarden.compare.results import Results
 from gradwarden.core.comparison import Answer
 
 ID = "M2"
-CLAIM = "Masking makes the model secure."
 
 
 def judge(results: Results, picks: Picks) -> Answer:
@@ -20,7 +19,7 @@ def judge(results: Results, picks: Picks) -> Answer:
         picks.masks,
         ADAPTIVE,
         id=ID,
-        text=CLAIM,
+        text=f"{sentence(picks.secure)} makes the model secure.",
         about="masking",
         sample=picks.words.sample,
     )

@@ -33,13 +33,28 @@ def times(e: Estimate) -> str:
 
 def share(e: Estimate) -> str:
     """A proportion in percent: "93 % [88, 96]"."""
+    if math.isinf(e.high - e.low):
+        return f"{100 * e.value:.0f} % (no interval from one net or seed)"
     return f"{_bound(e)}{100 * e.value:.0f} % [{100 * e.low:.0f}, {100 * e.high:.0f}]"
 
 
 def points(e: Estimate) -> str:
     """A difference of proportions in percentage points: "30 points [18, 42]"."""
+    if math.isinf(e.high - e.low):
+        return f"{round(100 * e.value)} points (no interval from one net or seed)"
     value, low, high = (round(100 * v) for v in (e.value, e.low, e.high))
     return f"{value} points [{low}, {high}]"
+
+
+def shown(answer: Answer) -> str:
+    """The effect in a few words, "" where there is none: "12 points [3, 20]"."""
+    if answer.effect is None:
+        return ""
+    if answer.unit == "log ratio":
+        return times(answer.effect)
+    if answer.scale == "share" or "restored" in answer.unit:
+        return share(answer.effect)
+    return points(answer.effect) if "share" in answer.unit else plain(answer.effect)
 
 
 def _bound(e: Estimate) -> str:
@@ -69,6 +84,8 @@ def judged(
     unit: str,
     table: Table | None = None,
     figures: tuple[str, ...] = (),
+    subject: str = "",
+    scale: str = "mean",
 ) -> Answer:
     """The answer that `effect` gives."""
     return Answer(
@@ -85,6 +102,8 @@ def judged(
         table=table,
         figures=figures,
         command=REPRODUCE[about],
+        subject=subject,
+        scale=scale,
     )
 
 

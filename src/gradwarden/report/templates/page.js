@@ -14,8 +14,9 @@
   // ---- figures: what is drawn comes with the page, the colours from the style sheet ----
   const figures = [];
 
-  function palette() {
+  function palette(scheme = "") {
     const probe = document.body.appendChild(document.createElement("span"));
+    probe.style.colorScheme = scheme;
     const read = (name) => {
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;
@@ -65,9 +66,11 @@
     };
   }
 
-  function draw() {
+  // What is folded away has no size: it is drawn once it is opened.
+  function draw(some = figures) {
     const colours = palette();
-    for (const { plot, data, layout, hidden } of figures) {
+    for (const { plot, data, layout, hidden } of some) {
+      if (plot.closest("details:not([open])")) continue;
       const traces = data.map((trace) => coloured(trace, hidden, colours));
       Plotly.react(plot, traces, styled(structuredClone(layout), colours),
         { displayModeBar: false, responsive: true });
@@ -88,7 +91,82 @@
           Plotly.restyle(entry.plot, { visible: shown }, own);
         });
       }
+      for (const button of figure.querySelectorAll(".save")) {
+        button.addEventListener("click", () => save(figure, entry, button.dataset.format));
+      }
     }
+  }
+
+  // ---- figures as files: on white, with their title and legend, at a size of their own ----
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  function lines(text, width = 80) {
+    const made = [""];
+    for (const word of text.split(/\s+/)) {
+      const longer = `${made.at(-1)} ${word}`.trim();
+      if (longer.length > width && made.at(-1)) made.push(word); else made[made.length - 1] = longer;
+    }
+    return made;
+  }
+
+  function sheet(figure, { data, layout, hidden }) {
+    const colours = palette("light");
+    const title = lines(figure.querySelector(".figure-title").textContent);
+    const made = styled(structuredClone(layout), colours);
+    const traces = data.map((trace) => ({
+      ...coloured(trace, hidden, colours),
+      showlegend: trace.meta.role !== "band",
+      name: trace.meta.role === "lost" ? `${trace.name}: not finite` : trace.name,
+    }));
+    const y = { text: plain(figure.querySelector(".y-title").textContent), font: { size: 13 }, standoff: 10 };
+    return {
+      data: traces,
+      layout: {
+        ...made,
+        title: {
+          text: title.map(plain).join("<br>"), font: { size: 18, color: colours.ink },
+          x: 0.02, xanchor: "left", y: 0.97, yanchor: "top", yref: "container",
+        },
+        yaxis: { ...made.yaxis, title: y },
+        margin: { l: 36, r: 24, t: 36 + 24 * title.length, b: 24 },
+        paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff",
+        legend: { orientation: "h", x: 0, y: -0.2, yanchor: "top" },
+        showlegend: traces.filter((trace) => trace.showlegend).length > 1,
+      },
+    };
+  }
+
+  async function save(figure, entry, format) {
+    const title = figure.querySelector(".figure-title").textContent;
+    const filename = title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 80) || "figure";
+    const size = { width: 960, height: 560, scale: format === "png" ? 2 : 1 };
+    await Plotly.downloadImage(sheet(figure, entry), { ...size, format, filename });
+    document.getElementById("status").textContent = `Saved ${filename}.${format}`;
+  }
+
+  // ---- a link to what is folded away opens it ----
+  function unfold(hash) {
+    const target = document.getElementById(hash.slice(1));
+    let fold = target && target.parentElement.closest("details");
+    for (; fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    return target;
+  }
+
+  function folds() {
+    document.addEventListener("toggle", ({ target }) => {
+      if (target.open) draw(figures.filter(({ plot }) => target.contains(plot)));
+    }, true);
+    document.addEventListener("click", ({ target }) => {
+      const link = target.closest("a[href^='#']");
+      if (link) unfold(link.hash);  // before the browser goes there
+    });
+    const arrive = () => { const target = unfold(location.hash); if (target) target.scrollIntoView(); };
+    addEventListener("hashchange", arrive);
+    arrive();
+    // Browsers are content with a part of what has the focus.
+    document.addEventListener("focusin", ({ target }) => {
+      if (target.matches(".matrix a:focus-visible")) target.scrollIntoView({ block: "nearest", inline: "nearest" });
+    });
   }
 
   // ---- light and dark ----
@@ -146,6 +224,7 @@
   addEventListener("DOMContentLoaded", () => {
     find();
     themes();
+    folds();
     scrollStops();
     for (const button of document.querySelectorAll(".copy")) {
       button.addEventListener("click", () => copy(button));

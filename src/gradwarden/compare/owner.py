@@ -7,29 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gradwarden.compare.verdict import ALONE, NOT_RUN, OPEN, REFUTED, SUPPORTED, Rule, points, row
+from gradwarden.compare.picks import SECURE, TRAIN
+from gradwarden.compare.sentences import ALONE, NOT_RUN, OPEN, REFUTED, SUPPORTED, Rule, points, row
+from gradwarden.compare.verdict import PLAIN, Names
 from gradwarden.core.comparison import Answer, Point
 
-TRAIN, SECURE = "training", "security"
 UNKNOWN = (OPEN, NOT_RUN)
 TABLE: tuple[Rule, ...] = (
     # Should I clip?
-    row("clip", TRAIN, "Clip: {C1}", C1=SUPPORTED),
-    row("clip", TRAIN, "Do not clip, or with another threshold: {C1}", C1=REFUTED),
-    row("clip", TRAIN, "Whether clipping keeps training alive here stays open: {C1}", C1=OPEN),
-    row("clip", TRAIN, "Whether to clip was not put to the test: {C1}", C1=NOT_RUN),
+    row("clip", TRAIN, "Use {train}: {C1}", C1=SUPPORTED),
+    row("clip", TRAIN, "Do without {train}, or with another setting: {C1}", C1=REFUTED),
+    row("clip", TRAIN, "Whether {train} keeps training alive here stays open: {C1}", C1=OPEN),
+    row("clip", TRAIN, "Whether to use {train} was not put to the test: {C1}", C1=NOT_RUN),
     # What learning rate does it buy?
-    row("rate", TRAIN, "Clipping buys a larger learning rate: {C2}", C2=SUPPORTED),
+    row("rate", TRAIN, "{Train} buys a larger learning rate: {C2}", C2=SUPPORTED),
     row(
         "rate",
         TRAIN,
-        "Clipping holds a larger learning rate, which is not shown to train faster at equal "
+        "{Train} holds a larger learning rate, which is not shown to train faster at equal "
         "quality: {C2}",
         C2=ALONE,
     ),
-    row("rate", TRAIN, "Clipping makes the largest rate that holds smaller: {C2}", C2=REFUTED),
-    row("rate", TRAIN, "That clipping buys a larger learning rate is not shown: {C2}", C2=OPEN),
-    row("rate", TRAIN, "What learning rate clipping buys is not known: {C2}", C2=NOT_RUN),
+    row("rate", TRAIN, "{Train} makes the largest rate that holds smaller: {C2}", C2=REFUTED),
+    row("rate", TRAIN, "That {train} buys a larger learning rate is not shown: {C2}", C2=OPEN),
+    row("rate", TRAIN, "What learning rate {train} buys is not known: {C2}", C2=NOT_RUN),
     # Is my model attackable?
     row("attackable", SECURE, "Your model can be attacked: {A1}", A1=SUPPORTED),
     row("attackable", SECURE, "Hardly anything falls to these attacks: {A1}", A1=REFUTED),
@@ -39,36 +40,36 @@ TABLE: tuple[Rule, ...] = (
     row(
         "masks",
         SECURE,
-        "Masks stop an attacker who follows the gradient, and not one who adapts: {M2}",
+        "{Secure} stops an attacker who follows the gradient, and not one who adapts: {M2}",
         M1=SUPPORTED,
         M2=REFUTED,
     ),
     row(
         "masks",
         SECURE,
-        "Masks stop an attacker who follows the gradient; whether they stop one who adapts stays "
-        "open: {M2}",
+        "{Secure} stops an attacker who follows the gradient; whether it stops one who adapts "
+        "stays open: {M2}",
         M1=SUPPORTED,
         M2=UNKNOWN,
     ),
-    row("masks", SECURE, "The masks held against both attackers: {M2}", M2=SUPPORTED),
-    row("masks", SECURE, "Masks stop neither attacker: {M2}", M1=REFUTED, M2=REFUTED),
+    row("masks", SECURE, "{Secure} held against both attackers: {M2}", M2=SUPPORTED),
+    row("masks", SECURE, "{Secure} stops neither attacker: {M2}", M1=REFUTED, M2=REFUTED),
     row(
         "masks",
         SECURE,
-        "No mask is shown to stop an attacker who adapts; against one who follows the gradient "
-        "they differ: {M1}",
+        "{Secure} is not shown to stop an attacker who adapts, nor throughout one who follows the "
+        "gradient: {M1}",
         M1=UNKNOWN,
         M2=REFUTED,
     ),
     row(
         "masks",
         SECURE,
-        "Whether a mask helps stays open: {M2}",
+        "Whether {secure} helps stays open: {M2}",
         M1=(REFUTED, *UNKNOWN),
         M2=OPEN,
     ),
-    row("masks", SECURE, "No mask was tried: {M2}", M1=(REFUTED, *UNKNOWN), M2=NOT_RUN),
+    row("masks", SECURE, "{Secure} was not tried: {M2}", M1=(REFUTED, *UNKNOWN), M2=NOT_RUN),
     # What does hardening cost?
     row(
         "hardening",
@@ -102,7 +103,8 @@ TABLE: tuple[Rule, ...] = (
 PLACES = {TRAIN: ("clip", "rate"), SECURE: ("attackable", "masks", "hardening")}
 
 
-def plain(purpose: str, answers: Mapping[str, Answer]) -> tuple[Point, ...]:
+def plain(purpose: str, answers: Mapping[str, Answer], names: Names = PLAIN) -> tuple[Point, ...]:
     """One sentence to each question of `purpose`, TRAIN or SECURE."""
-    found = (points(place, purpose, answers, TABLE) for place in PLACES[purpose])
+    places = names.places
+    found = (points(place, purpose, answers, TABLE, places) for place in PLACES[purpose])
     return tuple(point for some in found for point in some)
