@@ -223,10 +223,17 @@ def test_who_stands_under_attack(claim: object, other: str, right: int, answer: 
 @pytest.mark.parametrize(
     ("claim", "other"), [(s2_keeps, ("A", "B")), (b1_both_keep, ("A + B", "A"))]
 )
-@pytest.mark.parametrize(("clean", "answer"), [(100, "supported"), (80, "refuted"), (97, "open")])
+@pytest.mark.parametrize(("clean", "answer"), [(400, "supported"), (320, "refuted"), (390, "open")])
 def test_who_keeps_accuracy(claim: object, other: tuple[str, str], clean: int, answer: str) -> None:
-    runs = [arm(other[0], 50, clean=clean), arm(other[1], 50)]
+    """A hundred samples could not show a loss of less than 2 points, 400 can."""
+    half = bits(200, 400)
+    runs = [
+        defended(name, "mask", naive=half, adaptive=half, clean=bits(right, 400))
+        for name, right in zip(other, (clean, 400), strict=True)
+    ]
     assert claim.judge(Results(runs), SIDES).answer == answer  # type: ignore[attr-defined]
+    few = Results([arm(name, 50) for name in other])
+    assert claim.judge(few, SIDES).answer == "open"  # type: ignore[attr-defined]
 
 
 def test_b2_and_what_has_no_pair() -> None:

@@ -89,13 +89,13 @@ def test_no_minus_before_a_nought() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hardened", "answer"), [(100, "supported"), (60, "refuted"), (97, "open"), (None, "not run")]
+    ("hardened", "answer"), [(400, "supported"), (240, "refuted"), (388, "open"), (None, "not run")]
 )
 def test_h4(hardened: int | None, answer: str) -> None:
-    control = defended("", "none", naive="0" * 100, adaptive="0" * 100)
+    control = defended("", "none", naive="0" * 400, adaptive="0" * 400)
     runs = [control]
     if hardened is not None:
-        clean = "1" * hardened + "0" * (100 - hardened)
+        clean = "1" * hardened + "0" * (400 - hardened)
         runs.append(defended("Honest", "harden", naive=clean, adaptive=clean, clean=clean))
     assert h4_cost.judge(Results(runs), PICKS).answer == answer
 
