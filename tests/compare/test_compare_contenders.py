@@ -30,6 +30,7 @@ from gradwarden.compare.training import TrainingJob
 from gradwarden.compare.treated import mean_share, treated
 from gradwarden.core.errors import BadInput
 from gradwarden.harden.smoothed import Smoothed
+from gradwarden.mask.bit_depth import BitDepth
 from gradwarden.mask.distillation import Distillation
 from gradwarden.mask.jpeg import JPEG
 from gradwarden.tasks.breast_cancer import BreastCancer
@@ -64,6 +65,11 @@ def test_the_names_of_the_command_line() -> None:
         ("MaxNorm(0.5),ZScore", (Clipping(rule=MaxNorm(0.5)), Clipping(rule=ZScore())), "training"),
         ("JPEG(quality=30),masking", (Masking(mask=JPEG(quality=30)), Masking()), "security"),
         ("nothing,warm-up", (Nothing(), WarmUp()), "training"),
+        (
+            "BitDepth(bits=2, box=(-1, 1)),masking",
+            (Masking(mask=BitDepth(bits=2, box=(-1, 1))), Masking()),
+            "security",
+        ),
         ("adversarial-training,nothing", (Adversarial(), Nothing()), "security"),
     ],
 )

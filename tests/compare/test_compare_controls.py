@@ -88,6 +88,20 @@ def test_k1_is_not_run_without_its_control() -> None:
     assert "effective rate 2" in found.says
 
 
+def test_k1_where_the_control_is_lost_or_the_steps_are_no_shorter() -> None:
+    clipped = [replace(r, rate=4.0, coefficients=(0.5,) * 100) for r in scored("Clip", near(1.8))]
+    control = [replace(run, rate=2.0) for run in scored("", near(2.0))]
+    control[0] = lost(rate=2.0, seed=0)
+    gone = k1_lower_rate.judge(Results(clipped + control), PICKS)
+    assert gone.says == "Not run: at the effective rate 2 without it 1 of 5 seeds diverge."
+    bare = [replace(run, rate=4.0) for run in scored("", near(2.0))]
+    adam = [replace(run, optimizer="AdamW") for run in clipped + bare]
+    assert adam[0].effective == 4.0  # AdamW divides the coefficient out
+    assert clipped[0].effective == 2.0
+    same = k1_lower_rate.judge(Results(adam), replace(PICKS, main=("lstm", "AdamW")))
+    assert same.says == "Not run: the steps of Clip are no shorter than its rate says."
+
+
 def test_further_seeds_at_some_rates_do_not_break_the_ladder() -> None:
     """Two seeds on all rates, three more at two of them: every claim is on what both arms share."""
     few = [run for s in range(2) for run in ladder("", s, 2.0) + ladder("Clip", s, 8.0)]

@@ -143,6 +143,9 @@ def test_nets_of_one_task_are_alike_and_few() -> None:
     assert alike.high - alike.value == pytest.approx(NORMAL * 0.15)
     apart = over_nets([mean(0.0, 0.1), mean(2.0, 0.1)])
     assert apart.high - apart.value == pytest.approx(NORMAL, rel=0.01)
+    # Two nets that differ as much as chance lets them: what is within is not counted twice.
+    chance = over_nets([mean(-0.3, 0.3), mean(0.3, 0.3)])
+    assert chance.high == pytest.approx(NORMAL * 0.3)
 
 
 def test_a_claim_of_one_task_is_its_answer() -> None:

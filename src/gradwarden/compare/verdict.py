@@ -112,7 +112,7 @@ TABLE: tuple[Rule, ...] = (
         "summary",
         "both",
         "The two answer different questions and are no substitutes; neither is shown to keep its "
-        "promise on these runs: to prevent divergence, to make the model secure.",
+        "promise throughout: to prevent divergence, to make the model secure.",
         C1=(REFUTED, OPEN, NOT_RUN),
         M2=(REFUTED, OPEN, NOT_RUN),
     ),
@@ -122,7 +122,7 @@ TABLE: tuple[Rule, ...] = (
     row("pro", TRAIN, "Converges faster. {C3}", C3=SUPPORTED),
     row("pro", TRAIN, "Costs no quality. {C4}", C4=SUPPORTED),
     row("con", TRAIN, "Made more runs diverge. {C1}", C1=REFUTED),
-    row("con", TRAIN, "Did not prevent divergence measurably here. {C1}", C1=OPEN),
+    row("con", TRAIN, "That it prevents divergence could not be shown throughout. {C1}", C1=OPEN),
     row(
         "con",
         TRAIN,
@@ -166,7 +166,7 @@ TABLE: tuple[Rule, ...] = (
     row(
         "use if",
         TRAIN,
-        "Only after a run of your own has shown that it helps: these runs did not.",
+        "Only after a run of your own has shown that it helps: these runs did not throughout.",
         C1=(REFUTED, OPEN),
         C3=UNHELPED,
         C5=UNHELPED,
@@ -260,8 +260,16 @@ TABLE: tuple[Rule, ...] = (
     row(
         "bottom line",
         "both",
-        "For stable training: first lower the rate; {train} showed no gain here.",
-        C1=(REFUTED, OPEN),
+        "For stable training: first lower the rate; {train} made more runs diverge here.",
+        C1=REFUTED,
+        C3=UNHELPED,
+        C5=UNHELPED,
+    ),
+    row(
+        "bottom line",
+        "both",
+        "For stable training: that {train} helps is not settled over these runs; see by task.",
+        C1=OPEN,
         C3=UNHELPED,
         C5=UNHELPED,
     ),
