@@ -54,7 +54,7 @@ def test_the_record_is_whole_and_gives_the_same_page_again(out: Path) -> None:
 
 @needs_chromium
 def test_the_page_passes_every_check_in_a_browser(out: Path) -> None:
-    check_page(out / "index.html")
+    check_page(out / "index.html", schemes=["dark"])
 
 
 def test_every_figure_that_an_answer_names_exists(out: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import own_tasks
 import pytest
 from browser import check_page, needs_chromium
+from test_compare_your_task import here
 from typer.testing import CliRunner
 
 from gradwarden.cli.main import app
+from gradwarden.compare import runs
 from gradwarden.core.comparison import Comparison
 from gradwarden.core.records import from_json
 
@@ -56,7 +58,7 @@ def test_the_page_answers_the_owner(out: Path, record: Comparison) -> None:
 
 @needs_chromium
 def test_the_page_passes_every_check_in_a_browser(out: Path) -> None:
-    check_page(out / "index.html")
+    check_page(out / "index.html", schemes=["dark"])
 
 
 def test_what_no_task_has_is_not_run(record: Comparison) -> None:
@@ -146,8 +148,9 @@ def test_every_answer_leads_to_the_runs_that_it_rests_on(record: Comparison) -> 
     ],
 )
 def test_two_contenders_for_one_purpose(
-    pair: str, task: str, claims: set[str], tmp_path: Path
+    pair: str, task: str, claims: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runs, "execute", here)
     words = ["compare", f"{FILE}:{task}", "--between", pair, "--budget", "0.001"]
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -61,13 +61,13 @@ def opened(browser: Browser, path: Path, **context: Any) -> Iterator[Page]:
     assert set(asked) == {path.resolve().as_uri()}, set(asked)
 
 
-def check_page(path: Path) -> None:
-    """Asserts of the page at `path`, in both colour schemes, on a desktop and a phone: no console
+def check_page(path: Path, schemes: Sequence[str] = ("light", "dark")) -> None:
+    """Asserts of the page at `path`, in each colour scheme, on a desktop and a phone: no console
     error, no request but the file itself, an answer first, every figure drawn, nothing wider than
     the screen, headings in order, and no fault that axe-core finds.
     """
     with chromium() as browser:
-        for scheme in ("light", "dark"):
+        for scheme in schemes:
             for width in (1280, 360):
                 size = {"width": width, "height": 800}
                 with opened(browser, path, color_scheme=scheme, viewport=size) as page:
