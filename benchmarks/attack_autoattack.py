@@ -147,10 +147,11 @@ def traffic_signs() -> tuple[Split, Split]:
     return train, Split(left.x[order], left.y[order])
 
 
-def cases() -> dict[str, Case]:
-    def of(data: Split) -> Loader:
-        return Loader(data, 64, seed_of(0, "benchmark"))
+def of(data: Split) -> Loader:
+    return Loader(data, 64, seed_of(0, "benchmark"))
 
+
+def on_digits() -> dict[str, Case]:
     def digits_case(threat: Threat, train: Callable[[nn.Module], object]) -> Case:
         return Case(threat, lambda: convolutional(1, 10, 28), train, lambda: TASK.held_out())
 
@@ -163,7 +164,7 @@ def cases() -> dict[str, Case]:
         return trainer.fit(model, TASK.loader(0), TASK.optimizer(model))
 
     small, large = Threat(ball=Linf(0.1)), Threat(ball=Linf(0.2))
-    found = {
+    return {
         "PGD-AT 0.1": digits_case(small, adversarial(small, TASK.loader(0), 10)),
         "PGD-AT 0.2": digits_case(large, adversarial(large, TASK.loader(0), 15)),
         "TRADES 0.1": digits_case(small, trades),
@@ -181,6 +182,11 @@ def cases() -> dict[str, Case]:
             lambda: three_classes()[1],
         ),
     }
+
+
+def cases() -> dict[str, Case]:
+    """Those on digits, and on other data: of packages, and of GRADWARDEN_DATA."""
+    found = on_digits()
     train, _, test = motion()
     slight = Threat(ball=Linf(0.01))
     found["1-D series, PGD-AT 0.01"] = Case(
@@ -242,13 +248,15 @@ def autoattack(
     kind: dict[str, Any] = {"version": "standard"}
     if classes < 4:  # targeted DLR needs 4
         kind = {"version": "custom", "attacks": ["apgd-ce", "apgd-dlr", "fab", "square"]}
-    judge = tool.AutoAttack(model, norm=norm, eps=threat.ball.radius, seed=0, **kind)
+    judge = tool.AutoAttack(
+        model, norm=norm, eps=threat.ball.radius, seed=0, device=x.device, **kind
+    )
     judge.apgd_targeted.n_target_classes = judge.fab.n_target_classes = min(9, classes - 1)
     if short:
         for part in (judge.apgd, judge.apgd_targeted, judge.fab):
             part.n_iter = 5
         judge.square.n_queries = 20
-    x_adv, _ = judge.run_standard_evaluation(x, y, batch_size=BATCH)
+    x_adv = judge.run_standard_evaluation(x, y, batch_size=BATCH)[0].to(x.device)
     with torch.no_grad():
         right: Tensor = model.model(model.change(x_adv)).argmax(1) == y
     return right

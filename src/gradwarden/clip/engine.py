@@ -76,9 +76,9 @@ class Engine:
         threshold, coefficient = _least([answer for *_, answer in parts])
         drop = _any([answer.drop for *_, answer in parts])
         if drop is not None:
-            coefficient = torch.where(drop, 0.0, coefficient)
+            coefficient = coefficient.masked_fill(drop, 0.0)
         if self.on_nonfinite in ("skip", "zero") and not (self.home.at_hand and finite):
-            coefficient = torch.where(finite, coefficient, 0.0)
+            coefficient = coefficient.masked_fill(finite.logical_not(), 0.0)
         names = tuple((m.powers, part.named(m.found)) for part, m in measured)
         return Decision(Clipped(norm, threshold, coefficient, finite, names), parts, drop)
 
@@ -88,8 +88,8 @@ class Engine:
             finite = math.isfinite(norm)
             self.skips = self.skips.new_zeros(()) if finite else self.skips + 1
             return torch.scalar_tensor(finite, dtype=torch.bool)
-        found = norm.isfinite()
-        self.skips = torch.where(found, 0, self.skips + 1)
+        found = norm < math.inf  # a norm is not negative; isfinite takes four kernels
+        self.skips = (self.skips + 1).masked_fill(found, 0)
         return found
 
     @torch.no_grad()
@@ -105,7 +105,7 @@ class Engine:
         if decision.drop is not None and decision.drop:
             return True
         for part, m, answer in decision.parts:
-            part.clip(m, answer, finite)
+            part.clip(m, answer, None if asks and self.on_nonfinite != "keep" else finite)
         if self.on_nonfinite == "zero" and not self.home.at_hand:
             self._wipe(decision)
             self.watch(decision.clipped)

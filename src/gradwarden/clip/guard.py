@@ -249,7 +249,7 @@ class Guard:
         drop = clipped.finite.logical_not()
         if decision.drop is not None:
             drop = drop.logical_or(decision.drop)
-        self._fold.clip(torch.where(drop, 1.0, clipped.coefficient), drop)
+        self._fold.clip(clipped.coefficient.masked_fill(drop, 1.0), drop)
         self._engine.watch(clipped)
         return True
 

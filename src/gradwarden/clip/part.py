@@ -136,11 +136,11 @@ class Part:
             drop = torch.scalar_tensor(norm > bound, dtype=torch.bool) if drops else None
             return Answer(thresholds, c, thresholds, c, drop)
         thresholds = thresholds.expand_as(m.norms)
-        cut = m.norms > thresholds
-        ones = torch.ones_like(m.norms)
         if drops:
+            ones, cut = torch.ones_like(m.norms), m.norms > thresholds
             return Answer(thresholds, ones, thresholds.min(), ones.min(), cut.any())
-        coefficients = torch.where(cut, thresholds / m.norms, ones)
+        # 0 / 0 is no reason to clip, and neither is a threshold of NaN: that step is not finite.
+        coefficients = (thresholds / m.norms).clamp(max=1.0).nan_to_num(nan=1.0)
         if not m.norms.ndim:
             return Answer(thresholds, coefficients, thresholds, coefficients)
         most = coefficients.argmin(0, keepdim=True)
@@ -153,14 +153,15 @@ class Part:
             thresholds, new = self.rule.step(seen, self.state)
             self.state = new if m.found.whole or not m.norms.ndim else self._kept(m.found, new)
             return thresholds
-        seen = seen._replace(
-            norms=torch.where(finite, seen.norms, 1.0), total=torch.where(finite, seen.total, 1.0)
-        )
+        bad = finite.logical_not()
+        norms = seen.norms.masked_fill(bad, 1.0)
+        total = norms if seen.total is seen.norms else seen.total.masked_fill(bad, 1.0)
+        seen = seen._replace(norms=norms, total=total)
         thresholds, new = self.rule.step(seen, self.state)
         if m.norms.ndim and not m.found.whole:
             new = self._kept(m.found, new)
         self.state = self._chosen(finite, new)
-        return torch.where(finite, thresholds, torch.nan)
+        return thresholds.masked_fill(bad, torch.nan)
 
     def _kept(self, found: Found, new: Any) -> Any:
         """`new`, but as it was for parameters without a gradient."""
@@ -173,8 +174,8 @@ class Part:
 
     # Apply ---------------------------------------------------------------------------------------
 
-    def clip(self, m: Measurement, answer: Answer, finite: Tensor) -> None:
-        """Clips in place where `finite`; gradients that need no clipping are not touched."""
+    def clip(self, m: Measurement, answer: Answer, finite: Tensor | None) -> None:
+        """Clips in place where `finite` [], None for surely; what needs no clipping is not touched."""
         coefficients, thresholds = answer.coefficients, answer.thresholds
         if self.home.at_hand:
             if answer.coefficient == 1.0:
@@ -182,9 +183,10 @@ class Part:
             if self.rule.scope == "total":
                 apply.scale(m.found.params, float(coefficients))
                 return
-        else:
-            coefficients = torch.where(finite, coefficients, 1.0)
-            thresholds = torch.where(finite, thresholds, torch.inf)
+        elif finite is not None:
+            bad = finite.logical_not()
+            coefficients = coefficients.masked_fill(bad, 1.0)
+            thresholds = thresholds.masked_fill(bad, torch.inf)
         if self.rule.scope == "total":
             apply.scale(m.found.params, coefficients)
         elif self.rule.scope == "element":

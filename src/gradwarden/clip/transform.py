@@ -64,12 +64,12 @@ class TransformPart:
         inf, one = torch.full_like(m.total, torch.inf), torch.ones_like(m.total)
         return Answer(inf, one, torch.where(finite, inf, torch.nan), one)
 
-    def clip(self, m: Measurement, answer: Answer, finite: Tensor) -> None:
-        """Puts the new values into the gradients where `finite`."""
-        if self.home.at_hand and not finite:
+    def clip(self, m: Measurement, answer: Answer, finite: Tensor | None) -> None:
+        """Puts the new values into the gradients where `finite` [], None for surely."""
+        if self.home.at_hand and finite is not None and not finite:
             return
         out, new = self.rule.apply(m.found.grads, self.state)
-        if not self.home.at_hand:
+        if not self.home.at_hand and finite is not None:
             out = [
                 torch.where(finite.to(g.device), o, g)
                 for o, g in zip(out, m.found.grads, strict=True)

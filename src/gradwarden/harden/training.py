@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 
+from gradwarden.core.devices import device_of
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
 from gradwarden.core.protocols import Progress
@@ -76,7 +77,7 @@ def train(
 ) -> nn.Module:
     """Trains `model` in place with the user's `optimizer`; returned in eval mode.
 
-    `loader` gives (x [N, ...], y [N]) afresh for each epoch. The attack sees the model in eval
+    `loader` gives (x [N, ...], y [N]) afresh for each epoch, on any device. The attack sees the model in eval
     mode, the step in train mode (what is frozen in a model that comes in train mode stays so).
     Whatever hooks `optimizer.step`, a clipper for one, works here as in any loop. `on_progress`
     counts epochs. `watch` measures held-out accuracy after each epoch, may end the training, and
@@ -113,8 +114,9 @@ def _epoch(
     check: Callable[[Tensor, Tensor], None] | None,
     seed: int,
 ) -> None:
-    samples = 0
-    for x, y in loader:
+    samples, place = 0, device_of(model)
+    for given, labels in loader:
+        x, y = given.to(place), labels.to(place)
         if not samples and check is not None:
             check(x, y)
         loss = objective(model, Batch(x, y, range(samples, samples + len(x)), seed))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gradwarden.core.devices import device_of
+
 
 class Defended(nn.Module):
-    """`model(mask(x))`. The model is the one that was given, not a copy."""
+    """`model(mask(x))`. The model is the one that was given, not a copy; the mask joins its device."""
 
     def __init__(self, mask: nn.Module, model: nn.Module) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask = mask.to(device_of(model))
         self.model = model
         self.mask.train(model.training)
         self.training = model.training  # not train(): that would touch the model's own children
@@ -22,12 +24,12 @@ class Defended(nn.Module):
 
 
 class Answered(nn.Module):
-    """`mask(model(x))`. The model is the one that was given, not a copy."""
+    """`mask(model(x))`. The model is the one that was given, not a copy; the mask joins its device."""
 
     def __init__(self, model: nn.Module, mask: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.mask = mask
+        self.mask = mask.to(device_of(model))
         self.mask.train(model.training)
         self.training = model.training
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from gradwarden.attack.pgd import PGD
+from gradwarden.core.devices import device_of
 from gradwarden.core.draws import seed_of
 from gradwarden.core.errors import BadInput
 from gradwarden.core.goal import Strongest
@@ -74,7 +75,8 @@ class DifferentiableFrontEnd:
             got = tuple(x.shape)
             raise BadInput(f"DifferentiableFrontEnd needs x [N, C, T] or [N, C, H, W], got {got}")
         total = self.fronts * self.epochs
-        nets = [self.net(x, number).to(x) for number in range(self.fronts)]
+        place = device_of(model) or x.device
+        nets = [self.net(x, number).to(place, x.dtype) for number in range(self.fronts)]
         model.eval()
         with frozen(model):
             for number, net in enumerate(nets):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gradwarden.core.devices import device_of
 from gradwarden.core.errors import BadInput
 from gradwarden.mask.inside import chosen, replaced
 
@@ -43,11 +44,12 @@ class MeanSparse:
         `loader` gives (x [N, ...], y [N]); the model sees x in eval mode. Raises BadInput.
         """
         paths = chosen(model, self.paths)
+        place = device_of(model)
         watched = replaced(model, paths, lambda old: nn.Sequential(Moments(), old)).eval()
         seen = False
         with torch.no_grad():
             for x, _ in loader:
-                watched(x)
+                watched(x.to(place))
                 seen = True
         if not seen:
             raise BadInput("the loader is empty, expected batches of (x, y)")

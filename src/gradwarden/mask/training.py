@@ -16,11 +16,12 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], optim.Optimizer]
 def train_pass(
     loader: Batches, optimizer: optim.Optimizer, loss: Callable[[Tensor, Tensor], Tensor]
 ) -> None:
-    """One step for each batch. Raises BadInput where there is none."""
+    """One step for each batch, moved to where the parameters are. Raises BadInput for none."""
+    place = optimizer.param_groups[0]["params"][0].device
     seen = False
     for x, y in loader:
         optimizer.zero_grad()
-        loss(x, y).backward()
+        loss(x.to(place), y.to(place)).backward()
         optimizer.step()
         seen = True
     if not seen:
