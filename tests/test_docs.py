@@ -158,10 +158,11 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of the page's headings, as mkdocs and GitHub name them."""
-    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    """Of the page's headings, as mkdocs and GitHub name them, and those that it sets itself."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     plain = [re.sub(r"[^\w\s-]", "", head.lower()).strip() for head in heads]
-    return {re.sub(r"[-\s]+", "-", head) for head in plain}
+    return {re.sub(r"[-\s]+", "-", head) for head in plain} | set(re.findall(r'id="([^"]+)"', text))
 
 
 def test_links_to_headings_lead_to_one() -> None:

@@ -23,7 +23,7 @@ def test_as_wide_as_a_hard_support_vector_machine() -> None:
         found = separate(many, one)
         assert found.apart.all()
         for row in range(3):
-            svm = SVC(kernel="linear", C=1e10)
+            svm = SVC(kernel="linear", C=1e10, tol=1e-8)
             points = torch.cat([many[row], one[row][None]])
             svm.fit(points.numpy(), [0] * m + [1])
             w = found.weight[row]

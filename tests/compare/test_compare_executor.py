@@ -20,7 +20,7 @@ def collect(jobs: list[Toy]) -> tuple[list[tuple[Job, dict[str, Any]]], list[Pro
 
 
 def test_every_job_runs_once_on_two_processes_longest_first() -> None:
-    jobs = [Toy(number=n, expected=float(n), seconds=0.05) for n in range(8)]
+    jobs = [Toy(number=n, expected=float(n), seconds=0.3) for n in range(8)]
     results, seen = collect(jobs)
     assert sorted(result["number"] for _, result in results) == list(range(8))
     assert len({result["process"] for _, result in results}) == 2

@@ -306,7 +306,7 @@ def test_it_says_what_is_known(row: Row) -> None:
     assert "nan" not in found.says
 
 
-@pytest.mark.parametrize(("name", "make"), HONEST, ids=lambda part: str(part))
+@pytest.mark.parametrize(("name", "make"), HONEST, ids=[name for name, _ in HONEST])
 def test_all_are_silent_on_honest_models(name: str, make: Make) -> None:
     looked = tried(make)
     for sign in signs():
@@ -536,7 +536,7 @@ TABLE = Tabular(
 )
 
 
-@pytest.mark.parametrize(("name", "make"), STRANGE, ids=lambda part: str(part))
+@pytest.mark.parametrize(("name", "make"), STRANGE, ids=[name for name, _ in STRANGE])
 def test_a_strange_model_is_never_an_error(name: str, make: Make) -> None:
     check_reading(case_of(make(), n=12))
 
