@@ -189,7 +189,8 @@ def test_the_site_fetches_nothing_from_other_hosts() -> None:
 
 API = ROOT / "docs" / "api"
 ROOMS = {path.parent.name for path in (ROOT / "src/gradwarden").glob("*/__init__.py")}
-INNER = {"bounds", "distances", "draws", "files", "lazy", "pictures", "search", "tabular_repair"}
+INNER = {"bounds", "devices", "distances", "draws", "files", "lazy", "pictures", "search"}
+INNER |= {"tabular_repair"}
 
 
 def referred() -> set[str]:

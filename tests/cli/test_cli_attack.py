@@ -28,7 +28,7 @@ def test_the_table_and_the_record(folder: Path, run: Any) -> None:
     assert record.threat.startswith("Threat(ball=Linf(radius=0.1)")
     assert record.accuracy.value < record.clean_accuracy.value == 1.0
     assert record.origin is not None
-    assert record.origin.command.startswith("gradwarden ")
+    assert record.origin.command.startswith("gradwarden")
     assert sum(stage.broken for stage in record.stages) == sum(b is not None for b in record.broken)
 
 

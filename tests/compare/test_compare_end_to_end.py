@@ -52,6 +52,7 @@ def test_the_record_is_whole_and_gives_the_same_page_again(out: Path) -> None:
     assert not [name for name in record.origin.sources if name.startswith(("report/", "cli/"))]
 
 
+@pytest.mark.slow  # pages of the same kind are checked in tests/report
 @needs_chromium
 def test_the_page_passes_every_check_in_a_browser(out: Path) -> None:
     check_page(out / "index.html", schemes=["dark"])

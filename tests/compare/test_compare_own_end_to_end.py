@@ -56,6 +56,7 @@ def test_the_page_answers_the_owner(out: Path, record: Comparison) -> None:
     assert "index.html" in {file.name for file in out.iterdir()}
 
 
+@pytest.mark.slow  # pages of the same kind are checked in tests/report
 @needs_chromium
 def test_the_page_passes_every_check_in_a_browser(out: Path) -> None:
     check_page(out / "index.html", schemes=["dark"])
