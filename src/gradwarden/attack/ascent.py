@@ -10,7 +10,6 @@ from torch import Tensor
 from gradwarden.attack.gradient import climbed
 from gradwarden.core.search import Attacked, Problem
 
-
 CALM = 2  # answers in a row like the one before, without a gradient: there is nothing to follow
 
 
