@@ -337,6 +337,7 @@ def test_without_time_each_named_task_has_its_first_stage_and_of_all_none(tmp_pa
     ] * 2
 
 
+@pytest.mark.slow
 def test_stages_by_what_the_runs_did_cost_and_not_the_pilot(tmp_path: Path) -> None:
     """The pilots load for 10 s; the ladder is expected at 80 s, and takes 0.8 s."""
     first: set[str] = set()
